@@ -1,0 +1,49 @@
+"""The wire core for the OpenAI Realtime protocol: every frame typed, every byte kept, nothing lost, nothing fatal.
+
+``decode_server`` and ``decode_client`` turn a frame into a frozen Struct of :mod:`rtproto.server` or
+:mod:`rtproto.client`, or into an :class:`Unknown` that holds its bytes. ``encode`` turns it back. A
+field that is ``UNSET`` is not on the wire; one that is ``None`` is null there.
+"""
+
+from msgspec import UNSET, UnsetType
+
+from rtproto import event_types, types
+from rtproto.codec import (
+    Codec,
+    client_codec,
+    decode_client,
+    decode_server,
+    encode,
+    encode_into,
+    probe_type,
+    server_codec,
+    translation_client_codec,
+    translation_server_codec,
+)
+from rtproto.errors import InvalidEvent, NotAnEvent, RtprotoError
+from rtproto.events import client, server, translation
+from rtproto.unknown import Unknown
+
+__all__ = [
+    "UNSET",
+    "Codec",
+    "InvalidEvent",
+    "NotAnEvent",
+    "RtprotoError",
+    "Unknown",
+    "UnsetType",
+    "client",
+    "client_codec",
+    "decode_client",
+    "decode_server",
+    "encode",
+    "encode_into",
+    "event_types",
+    "probe_type",
+    "server",
+    "server_codec",
+    "translation",
+    "translation_client_codec",
+    "translation_server_codec",
+    "types",
+]

@@ -1,0 +1,210 @@
+"""An unknown kind costs its own place, never the event around it.
+
+msgspec decodes an event in one pass and refuses all of it for one ``type`` it does not know. Only
+then is it read once more here, by readers made once per type: each Struct through a shadow whose
+parts that may hold unknown kinds are left as raw bytes, which are then read in turn.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from rtproto._struct import Open
+from rtproto.unknown import Unknown
+
+__all__ = ["REFUSALS", "Misfit", "reader"]
+
+REFUSALS = (msgspec.DecodeError, ValueError, RecursionError)
+"""All that a msgspec decoder raises on bad data: UnicodeError and huge integers are ValueErrors."""
+
+Reader: TypeAlias = Callable[[bytes | Raw], Any]
+"""Reads the JSON text of one value; raises :class:`Misfit`."""
+
+
+class Misfit(Exception):
+    """A value of the wrong shape: where it is, below the value being read, and what is wrong."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def below(self, step: str) -> "Misfit":
+        """The same fault, seen from one level up."""
+        return Misfit(step + self.path, self.reason)
+
+    @classmethod
+    def of(cls, refusal: Exception) -> "Misfit":
+        """What a msgspec refusal says, without the values that some of its messages quote."""
+        message, _, path = str(refusal).partition(" - at `$")
+        if not isinstance(refusal, msgspec.DecodeError):
+            return cls("", type(refusal).__name__)
+        if message.startswith(_MISSING):
+            return cls(path.rstrip("`") + "." + message[len(_MISSING) : -1], "missing")
+        if message.startswith("Invalid value"):
+            return cls(path.rstrip("`"), "invalid value")
+        return cls(path.rstrip("`"), message)
+
+
+_MISSING = "Object missing required field `"
+
+_Whole: TypeAlias = int | Annotated[float, msgspec.Meta(multiple_of=1)]
+"""JSON's integer: servers not written in Python send ``1500.0``. It stays a float, to be sent on as it came."""
+
+
+class _Kind(msgspec.Struct):
+    type: Any = None
+
+
+def _plain(annotation: Any) -> Reader:
+    """Read what holds no open union, in one go."""
+    decode = msgspec.json.Decoder(annotation).decode
+
+    def read(raw: bytes | Raw) -> Any:
+        try:
+            return decode(raw)
+        except REFUSALS as refusal:
+            raise Misfit.of(refusal) from None
+
+    return read
+
+
+def _struct(cls: type[msgspec.Struct]) -> Reader:
+    """Read a Struct by way of its shadow."""
+    config = cls.__struct_config__
+    inner = {field.name: reader(field.type) for field in msgspec.structs.fields(cls) if _is_open(field.type)}
+    shadow = msgspec.defstruct(
+        f"{cls.__name__}Shadow",
+        [_shadow_field(field, field.name in inner) for field in msgspec.structs.fields(cls)],
+        kw_only=True,
+        tag=config.tag,
+        tag_field=config.tag_field,
+    )
+    decode = _plain(shadow)
+    names = cls.__struct_fields__
+
+    def read(raw: bytes | Raw) -> Any:
+        found = decode(raw)
+        values = {name: getattr(found, name) for name in names}
+        for name, read_inner in inner.items():
+            if values[name] is not UNSET:
+                try:
+                    values[name] = read_inner(values[name])
+                except Misfit as misfit:
+                    raise misfit.below(f".{name}") from None
+        return cls(**values)
+
+    return read
+
+
+def _shadow_field(field: msgspec.structs.FieldInfo, is_open: bool) -> tuple[str, Any, Any]:
+    return field.name, Raw if is_open else _lenient(field.type), field.default
+
+
+def _list(item: Any) -> Reader:
+    decode, read_item = _plain(list[Raw]), reader(item)
+
+    def read(raw: bytes | Raw) -> Any:
+        values = decode(raw)
+        for index, value in enumerate(values):
+            try:
+                values[index] = read_item(value)
+            except Misfit as misfit:
+                raise misfit.below(f"[{index}]") from None
+        return values
+
+    return read
+
+
+def _dict(value: Any) -> Reader:
+    decode, read_value = _plain(dict[str, Raw]), reader(value)
+
+    def read(raw: bytes | Raw) -> Any:
+        try:
+            return {key: read_value(item) for key, item in decode(raw).items()}
+        except Misfit as misfit:
+            raise misfit.below("[...]") from None
+
+    return read
+
+
+def _union(members: tuple[Any, ...]) -> Reader:
+    """Read by the value's JSON kind: an object by its ``type``, a list by its items, the rest in one go."""
+    structs = [member for member in members if _is_struct(member)]
+    others = tuple(member for member in members if not _is_struct(member) and get_origin(member) is None)
+    by_start = {_START[origin]: reader(m) for m in members if (origin := get_origin(m)) in _START}
+    if structs:
+        by_start["{"] = _object([cls for cls in structs if cls is not Open])
+    read_other = _plain(_lenient(Union[others or tuple(structs)]))
+
+    def read(raw: bytes | Raw) -> Any:
+        return by_start.get(chr(memoryview(raw)[0]), read_other)(raw)
+
+    return read
+
+
+_START = {list: "[", dict: "{"}
+
+
+def _object(structs: list[Any]) -> Reader:
+    """Read an object by its ``type``; a Struct without a tag stands alone and takes what fits it."""
+    kinds: dict[Any, Reader] = {cls.__struct_config__.tag: reader(cls) for cls in structs}
+    read_kind = _plain(_Kind)
+
+    def read(raw: bytes | Raw) -> Any:
+        kind = read_kind(raw).type
+        named = isinstance(kind, str)
+        known = kinds.get(kind if named else "", kinds.get(None))
+        if known is None:
+            return Unknown(kind if named else "", bytes(raw))
+        try:
+            return known(raw)
+        except Misfit:
+            if not named or kind in kinds:
+                raise
+            return Unknown(kind, bytes(raw))
+
+    return read
+
+
+@cache
+def reader(annotation: Any) -> Reader:
+    """The reader of a type, made on first use and kept: a Struct, a union, a list, a dict, or anything plain."""
+    if _is_struct(annotation):
+        return _struct(annotation)
+    origin, args = get_origin(annotation), get_args(annotation)
+    if not _is_open(annotation):
+        return _plain(_lenient(annotation))
+    if origin in _UNIONS:
+        return _union(tuple(member for member in args if member is not UnsetType))
+    return _list(args[0]) if origin is list else _dict(args[1])
+
+
+_UNIONS = (Union, UnionType)
+
+
+@cache
+def _is_open(annotation: Any) -> bool:
+    """Whether a value of this type may hold a Struct that needs a reader, at any depth."""
+    if _is_struct(annotation):
+        types = [field.type for field in msgspec.structs.fields(annotation)]
+        return annotation is Open or any(_is_open(t) or _lenient(t) != t for t in types)
+    return any(map(_is_open, get_args(annotation)))
+
+
+def _lenient(annotation: Any) -> Any:
+    """The same type with ``int`` taken as JSON's integer, outside of Structs."""
+    if annotation is int:
+        return _Whole
+    args = get_args(annotation)
+    if get_origin(annotation) in _UNIONS and float not in args:
+        return Union[tuple(map(_lenient, args))]
+    return list[_lenient(args[0])] if get_origin(annotation) is list else annotation
+
+
+def _is_struct(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)

@@ -1,0 +1,116 @@
+"""Every Struct is frozen, tells absent from null, knows its wire name, and hides audio and secrets in its repr."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform, get_args
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from rtproto.unknown import Unknown
+
+__all__ = ["Base64", "Event", "Json", "Maybe", "Number", "Open", "Secret", "Struct", "Tagged"]
+
+T = TypeVar("T")
+
+Maybe: TypeAlias = T | None | UnsetType
+"""An optional field, in three states: a value, ``None`` (null on the wire), ``UNSET`` (not on the wire).
+
+Every optional field takes null, even where the schema does not: real servers send it."""
+
+Number: TypeAlias = int | float
+"""The schema's ``number``: ``60`` stays ``60`` and ``60.0`` stays ``60.0``."""
+
+Json: TypeAlias = Any
+"""Any JSON value that the protocol does not look into, as Python objects."""
+
+_ELIDED = msgspec.Meta(extra={"rtproto": "elided"})
+
+Base64: TypeAlias = Annotated[str, _ELIDED]
+"""Base64 text (standard alphabet) or a data URI; the repr shows its length."""
+
+Secret: TypeAlias = Annotated[str, _ELIDED]
+"""A credential; the repr shows its length."""
+
+
+class _Elided:
+    """Stands in a repr for a text that must not be shown."""
+
+    def __init__(self, text: str) -> None:
+        self.length = len(text)
+
+    def __repr__(self) -> str:
+        return f"<{self.length} characters>"
+
+
+def _elide(value: Any) -> Any:
+    if isinstance(value, str):
+        return _Elided(value)
+    if isinstance(value, dict):
+        return {key: _elide(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def _is_elided(annotation: Any) -> bool:
+    return _ELIDED in getattr(annotation, "__metadata__", ()) or any(map(_is_elided, get_args(annotation)))
+
+
+@cache
+def _elided_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.name for field in msgspec.structs.fields(cls) if _is_elided(field.type))
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Struct(msgspec.Struct, frozen=True):
+    """The base of every noun: frozen; write ``kw_only=True`` in each header, msgspec does not inherit it."""
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        hidden = _elided_fields(type(self))
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not UNSET:
+                yield name, _elide(value) if name in hidden else value
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({fields})"
+
+
+class _WireName:
+    """``.type`` of one class: read from its tag once, then a plain class attribute, as fast as any."""
+
+    def __get__(self, instance: object, owner: type[msgspec.Struct]) -> str:
+        tag = owner.__struct_config__.tag
+        assert isinstance(tag, str), f"{owner.__name__} has no tag"
+        setattr(owner, "type", tag)  # noqa: B010 - a type checker sees no such attribute on a Struct
+        return tag
+
+
+class Tagged(Struct, tag_field="type"):
+    """The base of every Struct that a union tells from its siblings by ``type``."""
+
+    type: ClassVar[str]
+    """The wire name, on the class and on every instance."""
+
+    def __init_subclass__(cls) -> None:
+        # The tag is not there yet: msgspec sets it after this hook. So it is read on first use.
+        cls.type = _WireName()  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Event(Tagged):
+    """The base of every event."""
+
+
+if TYPE_CHECKING:
+    Open = Unknown
+else:
+
+    class Open(Tagged, tag="\x00open"):
+        """In a union: a kind this version does not know is welcome here, as an :class:`Unknown`.
+
+        msgspec cannot hold ``Unknown`` beside Structs, so at run time this marker stands for it: the
+        slow path knows an open union by it, and a union of one Struct is made to ask for its tag.
+        """
+
+        def __post_init__(self) -> None:
+            raise ValueError  # No frame may ever make one.

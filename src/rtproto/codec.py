@@ -1,0 +1,240 @@
+"""Bytes become events in one pass, events become bytes in one pass, and no frame ends a session.
+
+A :class:`Codec` knows one dialect in one direction. What its union refuses is looked at again, slowly:
+an event of an unknown type, or of a known type and the wrong shape, is an :class:`~rtproto.Unknown`
+that holds its bytes; an unknown kind inside an event is an ``Unknown`` in its place.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from sys import intern
+from types import MappingProxyType
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_args
+
+import msgspec
+
+from rtproto._salvage import REFUSALS, Misfit, reader
+from rtproto._struct import Event
+from rtproto.errors import InvalidEvent, NotAnEvent
+from rtproto.events import client, server, translation
+from rtproto.unknown import Unknown
+
+__all__ = [
+    "Codec",
+    "Data",
+    "client_codec",
+    "decode_client",
+    "decode_server",
+    "encode",
+    "encode_into",
+    "probe_type",
+    "server_codec",
+    "translation_client_codec",
+    "translation_server_codec",
+]
+
+Data: TypeAlias = bytes | bytearray | memoryview | str
+"""One frame, as a WebSocket library hands it over."""
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class _Decode(Protocol[E_co]):
+    """A decoder's signature; what it does is told at :attr:`Codec.decode`."""
+
+    def __call__(self, data: Data, *, strict: bool = ...) -> E_co | Unknown: ...
+
+
+# Encoding -------------------------------------------------------------------------------------
+
+
+def _as_it_came(value: object) -> msgspec.Raw:
+    """Encode what msgspec does not know: an ``Unknown`` is its own bytes."""
+    if isinstance(value, Unknown):
+        return msgspec.Raw(value.raw)
+    raise NotImplementedError(f"{type(value).__name__} has no place in an event")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_it_came)
+
+encode: Callable[[Event | Unknown], bytes] = _encoder.encode  # The C method itself: a def costs a third more.
+"""The event as compact JSON: exactly what was set, null where it is ``None``, nothing where it is
+``UNSET``; an ``Unknown``, also inside an event, as its own bytes.
+
+Raises:
+    UnicodeEncodeError: a string holds a lone surrogate.
+    NotImplementedError: a field holds something that is neither JSON nor an event's.
+"""
+
+
+def encode_into(event: Event | Unknown, buffer: bytearray, offset: int = 0) -> None:
+    """Write the event's JSON into ``buffer`` from ``offset`` on (-1: at its end); the buffer then ends with it."""
+    _encoder.encode_into(event, buffer, offset)
+
+
+# What an event is -----------------------------------------------------------------------------
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    type: str
+
+
+_open_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def _full_type(data: Data) -> str:
+    """The ``type`` of what is an event from end to end; raises :class:`NotAnEvent`."""
+    try:
+        name = _open_envelope(data).type
+        if not isinstance(data, str) and not (raw := bytes(data)).isascii():
+            raw.decode()  # msgspec does not look inside strings that it skips.
+    except REFUSALS as refusal:
+        reason = refusal
+    else:
+        return name
+    return _type_beside_surrogate(data) or _reject(reason)
+
+
+def _type_beside_surrogate(data: Data) -> str | None:
+    """The ``type`` of an event that holds half a surrogate pair: JSON allows it, JavaScript writes it, msgspec refuses it."""
+    try:
+        text = data if isinstance(data, str) else bytes(data).decode()
+        found = json.loads(text, parse_constant=_reject) if "\\u" in text else None
+        name = found.get("type") if isinstance(found, dict) else None  # pyright: ignore
+        name.encode()
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return name
+
+
+def _reject(reason: object) -> NoReturn:
+    match reason:
+        case UnicodeError():
+            raise NotAnEvent("not an event: invalid UTF-8")
+        case RecursionError():
+            raise NotAnEvent("not an event: nested too deeply")
+        case _:
+            raise NotAnEvent(f"not an event: {reason}")
+
+
+_TYPE_FIRST = r'[ \t\r\n]*\{[ \t\r\n]*"type"[ \t\r\n]*:[ \t\r\n]*"([^"\\\x00-\x1f]*)"'
+_type_first_in_text = re.compile(_TYPE_FIRST).match
+_type_first_in_bytes = re.compile(_TYPE_FIRST.encode()).match
+
+
+def probe_type(data: Data) -> str:
+    """The event's ``type``; in constant time where it is the first key, as OpenAI and Azure write it.
+
+    Then only the front is read: what follows may be anything, and of a repeated ``type`` the first
+    counts. Known types come back as the one interned string.
+
+    Raises:
+        NotAnEvent: the data is not a JSON object with a string ``type``.
+    """
+    front = _type_first_in_text(data) if isinstance(data, str) else _type_first_in_bytes(data)
+    if front is None:
+        return intern(_full_type(data))
+    name = front[1]
+    if isinstance(name, str):
+        return intern(name)
+    return _NAMES.get(name) or _decoded(name)
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError as refusal:
+        reason = refusal
+    _reject(reason)
+
+
+# Codecs ---------------------------------------------------------------------------------------
+
+
+class Codec(Generic[E_co]):
+    """The events of one dialect in one direction, from and to bytes. Share one among threads and tasks.
+
+    ``Codec(union)`` takes a union of event classes; the four that the protocol needs are there already.
+    """
+
+    __slots__ = ("decode", "types")
+
+    decode: _Decode[E_co]
+    """``decode(data, *, strict=False)``: the event, typed in one pass, or an :class:`~rtproto.Unknown`.
+
+    ``data`` may be ``bytes``, ``bytearray``, ``memoryview`` or ``str``; no event views it.
+    Without ``strict`` any JSON object with a string ``type`` is an event: of a type this codec does
+    not know, an ``Unknown`` with ``error=None``; of a known type and the wrong shape, an ``Unknown``
+    whose ``error`` names the path. With ``strict`` the latter raises. An unknown kind of item, part,
+    tool … inside an event is an ``Unknown`` in its place, strict or not.
+
+    An ``int`` field takes ``1500.0`` too, and holds that float, so that it is sent on as it came.
+
+    Raises:
+        NotAnEvent: the data is not a JSON object with a string ``type``. Invalid UTF-8 passes unseen
+            inside a field that a typed event does not model.
+        InvalidEvent: with ``strict``, a known type of the wrong shape.
+    """
+
+    types: Mapping[str, type[Event]]
+    """The event classes by wire name, in the order of the union."""
+
+    encode = staticmethod(encode)
+    encode_into = staticmethod(encode_into)
+    probe = staticmethod(probe_type)
+
+    def __init__(self, union: Any) -> None:
+        self.types = MappingProxyType({cls.type: cls for cls in get_args(union)})
+        self.decode = _decoder(union, self.types)
+
+
+def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
+    decode_union = msgspec.json.Decoder(union).decode
+
+    # A function and not a method, with a plain default: both are a good part of the cost of a small event.
+    def decode(data: Data, strict: bool = False) -> Any:
+        try:
+            return decode_union(data)
+        except REFUSALS:
+            pass
+        return _second_look(data, types, strict)
+
+    return decode
+
+
+def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
+    """What an event is that the union refused."""
+    name = _full_type(data)
+    raw = data.encode() if isinstance(data, str) else bytes(data)
+    cls = types.get(name)
+    if cls is None:
+        return Unknown(name, raw)
+    try:
+        return reader(cls)(raw)
+    except Misfit as misfit:
+        fault = misfit
+    if strict:
+        raise InvalidEvent(name, f"${fault.path}", fault.reason)
+    return Unknown(name, raw, f"${fault.path}: {fault.reason}")
+
+
+server_codec: Codec[server.ServerEvent] = Codec(server.ServerEvent)
+"""What the service sends on ``/v1/realtime``."""
+client_codec: Codec[client.ClientEvent] = Codec(client.ClientEvent)
+"""What a client sends on ``/v1/realtime``."""
+translation_server_codec: Codec[translation.ServerEvent] = Codec(translation.ServerEvent)
+"""What the service sends on ``/v1/realtime/translations``."""
+translation_client_codec: Codec[translation.ClientEvent] = Codec(translation.ClientEvent)
+"""What a client sends on ``/v1/realtime/translations``."""
+
+_NAMES = {
+    name.encode(): name
+    for codec in (server_codec, client_codec, translation_server_codec, translation_client_codec)
+    for name in map(intern, codec.types)
+}
+
+decode_server = server_codec.decode
+"""Decode what the service sends on ``/v1/realtime``; see :attr:`Codec.decode`."""
+decode_client = client_codec.decode
+"""Decode what a client sends on ``/v1/realtime``; see :attr:`Codec.decode`."""
