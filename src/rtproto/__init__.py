@@ -1,4 +1,4 @@
-"""The wire core for the OpenAI Realtime protocol: every frame typed, every byte kept, nothing lost, nothing fatal.
+"""The OpenAI Realtime protocol on the wire: every frame typed, every byte kept, nothing lost, nothing fatal.
 
 ``decode_server`` and ``decode_client`` turn a frame into a frozen Struct of :mod:`rtproto.server` or
 :mod:`rtproto.client`, or into an :class:`Unknown` that holds its bytes. ``encode`` turns it back. A

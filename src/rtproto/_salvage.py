@@ -7,7 +7,7 @@ parts that may hold unknown kinds are left as raw bytes, which are then read in 
 
 from collections.abc import Callable
 from functools import cache
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 import msgspec
@@ -53,7 +53,7 @@ class Misfit(Exception):
 _MISSING = "Object missing required field `"
 
 _Whole: TypeAlias = int | Annotated[float, msgspec.Meta(multiple_of=1)]
-"""JSON's integer: servers not written in Python send ``1500.0``. It stays a float, to be sent on as it came."""
+"""JSON's integer: some servers send ``1500.0``. It stays a float, to be sent on as it came."""
 
 
 class _Kind(msgspec.Struct):
@@ -173,7 +173,7 @@ def _object(structs: list[Any]) -> Reader:
 
 @cache
 def reader(annotation: Any) -> Reader:
-    """The reader of a type, made on first use and kept: a Struct, a union, a list, a dict, or anything plain."""
+    """The reader of a type, made on first use and kept."""
     if _is_struct(annotation):
         return _struct(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
@@ -200,10 +200,10 @@ def _lenient(annotation: Any) -> Any:
     """The same type with ``int`` taken as JSON's integer, outside of Structs."""
     if annotation is int:
         return _Whole
-    args = get_args(annotation)
-    if get_origin(annotation) in _UNIONS and float not in args:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in _UNIONS and float not in args:
         return Union[tuple(map(_lenient, args))]
-    return list[_lenient(args[0])] if get_origin(annotation) is list else annotation
+    return GenericAlias(list, _lenient(args[0])) if origin is list else annotation
 
 
 def _is_struct(annotation: Any) -> bool:

@@ -1,6 +1,5 @@
-"""Every Struct is frozen, tells absent from null, knows its wire name, and hides audio and secrets in its repr."""
+"""Every Struct is frozen, tells absent from null, knows its wire name, and shows no audio and no secret."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform, get_args
 
@@ -13,7 +12,7 @@ __all__ = ["Base64", "Event", "Json", "Maybe", "Number", "Open", "Secret", "Stru
 
 T = TypeVar("T")
 
-Maybe: TypeAlias = T | None | UnsetType
+Maybe: TypeAlias = T | UnsetType | None
 """An optional field, in three states: a value, ``None`` (null on the wire), ``UNSET`` (not on the wire).
 
 Every optional field takes null, even where the schema does not: real servers send it."""
@@ -64,12 +63,12 @@ def _elided_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
 class Struct(msgspec.Struct, frozen=True):
     """The base of every noun: frozen; write ``kw_only=True`` in each header, msgspec does not inherit it."""
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         hidden = _elided_fields(type(self))
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is not UNSET:
-                yield name, _elide(value) if name in hidden else value
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [
+            (name, _elide(value) if name in hidden else value) for name, value in fields if value is not UNSET
+        ]
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -81,7 +80,8 @@ class _WireName:
 
     def __get__(self, instance: object, owner: type[msgspec.Struct]) -> str:
         tag = owner.__struct_config__.tag
-        assert isinstance(tag, str), f"{owner.__name__} has no tag"
+        if not isinstance(tag, str):
+            raise AttributeError(f"{owner.__name__} has no wire name")  # noqa: TRY004 - as a missing one
         setattr(owner, "type", tag)  # noqa: B010 - a type checker sees no such attribute on a Struct
         return tag
 

@@ -166,12 +166,8 @@ class RealtimeServerEvent(StrEnum):
     CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_COMPLETED = (
         "conversation.item.input_audio_transcription.completed"
     )
-    CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_DELTA = (
-        "conversation.item.input_audio_transcription.delta"
-    )
-    CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_FAILED = (
-        "conversation.item.input_audio_transcription.failed"
-    )
+    CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_DELTA = "conversation.item.input_audio_transcription.delta"
+    CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_FAILED = "conversation.item.input_audio_transcription.failed"
     CONVERSATION_ITEM_INPUT_AUDIO_TRANSCRIPTION_SEGMENT = (
         "conversation.item.input_audio_transcription.segment"
     )

@@ -74,7 +74,7 @@ class ConversationItemRetrieve(
 class ConversationItemTruncate(
     _ClientEvent, kw_only=True, tag=Wire.CONVERSATION_ITEM_TRUNCATE.value, gc=False
 ):
-    """Sent when the user cut the model short, so that it knows how much was heard; answered by ``….truncated``."""
+    """Sent when the user cut the model short, to tell how much was heard; answered by ``….truncated``."""
 
     item_id: str
     """The assistant's message."""

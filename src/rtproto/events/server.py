@@ -249,7 +249,9 @@ class ConversationItemInputAudioTranscriptionSegment(
     """When it ends, in seconds of the audio."""
 
 
-class InputAudioBufferCleared(_ServerEvent, kw_only=True, tag=Wire.INPUT_AUDIO_BUFFER_CLEARED.value, gc=False):
+class InputAudioBufferCleared(
+    _ServerEvent, kw_only=True, tag=Wire.INPUT_AUDIO_BUFFER_CLEARED.value, gc=False
+):
     """Sent when the client's ``input_audio_buffer.clear`` took effect."""
 
 
@@ -312,15 +314,21 @@ class InputAudioBufferDtmfEventReceived(
     """When, in Unix seconds."""
 
 
-class OutputAudioBufferStarted(_InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_STARTED.value, gc=False):
+class OutputAudioBufferStarted(
+    _InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_STARTED.value, gc=False
+):
     """Sent over WebRTC or SIP when the model's audio begins to play."""
 
 
-class OutputAudioBufferStopped(_InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_STOPPED.value, gc=False):
+class OutputAudioBufferStopped(
+    _InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_STOPPED.value, gc=False
+):
     """Sent over WebRTC or SIP when all of it has played."""
 
 
-class OutputAudioBufferCleared(_InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_CLEARED.value, gc=False):
+class OutputAudioBufferCleared(
+    _InResponse, kw_only=True, tag=Wire.OUTPUT_AUDIO_BUFFER_CLEARED.value, gc=False
+):
     """Sent over WebRTC or SIP when it was cut short, by speech or by the client."""
 
 
@@ -370,7 +378,9 @@ class ResponseOutputTextDone(_InContent, kw_only=True, tag=Wire.RESPONSE_OUTPUT_
     """All of the text."""
 
 
-class ResponseOutputAudioDelta(_InContent, kw_only=True, tag=Wire.RESPONSE_OUTPUT_AUDIO_DELTA.value, gc=False):
+class ResponseOutputAudioDelta(
+    _InContent, kw_only=True, tag=Wire.RESPONSE_OUTPUT_AUDIO_DELTA.value, gc=False
+):
     """Sent for every piece of an audio part."""
 
     delta: Base64

@@ -1,4 +1,4 @@
-"""A set of strings that will grow is ``str`` on the wire: a new value never fails, a known one completes in an editor.
+"""A set of strings that will grow is ``str``: a new value never fails, an editor completes the known.
 
 A type checker and an editor see the known values; at run time each of these is plain ``str``. The
 values are those of openai-python 3.51 and of recorded GA traffic.

@@ -137,7 +137,7 @@ class Response(Struct, kw_only=True):
 
 
 class ResponseContentPart(Struct, kw_only=True):
-    """A content part as it is streamed: the same parts that an item calls ``output_text`` and ``output_audio``."""
+    """A content part as it is streamed; an item calls the same parts ``output_text`` and ``output_audio``."""
 
     type: Maybe[AudioModality] = UNSET
     """``text`` or ``audio``."""

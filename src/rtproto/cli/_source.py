@@ -1,0 +1,118 @@
+"""A capture reaches every command as one stream of decoded frames, with a progress bar if it is long."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from rtproto._struct import Event
+from rtproto.capture import Direction, Record, Skipped, open_capture, read
+from rtproto.codec import (
+    Codec,
+    client_codec,
+    encode,
+    server_codec,
+    translation_client_codec,
+    translation_server_codec,
+)
+from rtproto.errors import NotAnEvent
+from rtproto.unknown import Unknown
+
+__all__ = ["Frame", "Surface", "capture_argument", "console", "frames", "json_option", "surface_option"]
+
+Surface: TypeAlias = str
+"""``auto``, ``realtime`` or ``translation``: which codecs read a capture."""
+
+_LARGE_FILE = 8 * 2**20
+
+_CODECS: dict[str, dict[Direction, Codec[Any]]] = {
+    "realtime": {"client": client_codec, "server": server_codec},
+    "translation": {"client": translation_client_codec, "server": translation_server_codec},
+}
+
+capture_argument = click.argument(
+    "capture", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+surface_option = click.option(
+    "--surface",
+    type=click.Choice(["auto", "realtime", "translation"]),
+    default="auto",
+    show_default=True,
+    help="The endpoint that the frames belong to, where the capture does not say.",
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go: as wide as the terminal, and wide enough for every name in a file or a pipe."""
+    plain = Console(stderr=stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDE)
+
+
+_WIDE = 140
+
+
+class Frame(NamedTuple):
+    """A frame that is an event."""
+
+    record: Record
+    direction: Direction
+    event: Event | Unknown
+
+
+def frames(capture: Path, surface: Surface) -> Iterator[Frame | Skipped]:
+    """Every line of the capture, as an event or as the reason why it is none."""
+    with nullcontext(sys.stdin.buffer) if str(capture) == "-" else capture.open("rb") as file:
+        for line in _with_progress(file, capture):
+            yield line if isinstance(line, Skipped) else _decode(line, surface)
+
+
+def _decode(record: Record, surface: Surface) -> Frame | Skipped:
+    named = record.surface or surface
+    try:
+        if named == "auto":
+            return _best_frame(record)
+        return _frame(record, _CODECS["translation" if named == "translation" else "realtime"])
+    except NotAnEvent as problem:
+        return Skipped(record.line, str(problem))
+
+
+def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Frame:
+    name = codecs["server"].probe(record.raw)
+    direction = record.direction or ("client" if name in codecs["client"].types else "server")
+    return Frame(record, direction, codecs[direction].decode(record.raw))
+
+
+def _best_frame(record: Record) -> Frame:
+    """The surfaces share a few names; translation's is right where it alone holds all of the frame."""
+    realtime = _frame(record, _CODECS["realtime"])
+    if not isinstance(getattr(realtime.event, "session", realtime.event), Unknown):
+        return realtime
+    translation = _frame(record, _CODECS["translation"])
+    is_whole = isinstance(translation.event, Event) and _same_json(encode(translation.event), record.raw)
+    return translation if is_whole else realtime
+
+
+def _same_json(ours: bytes, theirs: bytes) -> bool:
+    return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))
+
+
+def _with_progress(file: IO[bytes], capture: Path) -> Iterator[Record | Skipped]:
+    lines = read(open_capture(file))
+    size = capture.stat().st_size if capture.is_file() else 0
+    if size < _LARGE_FILE or not sys.stderr.isatty():
+        yield from lines
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=size)
+        for line in lines:
+            if line.line % 1024 == 0:
+                progress.update(task, completed=file.tell())
+            yield line

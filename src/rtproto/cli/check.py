@@ -1,0 +1,141 @@
+"""``rtproto check`` finds what the model does not hold: it decodes, encodes and compares every frame."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from rtproto.capture import Direction, Skipped
+from rtproto.cli._source import (
+    Frame,
+    Surface,
+    capture_argument,
+    console,
+    frames,
+    json_option,
+    surface_option,
+)
+from rtproto.codec import encode
+from rtproto.unknown import Unknown
+
+__all__ = ["Drift", "check", "drifts"]
+
+
+class Drift(NamedTuple):
+    """A place where the wire and the model differ."""
+
+    direction: Direction
+    type: str
+    """The event's wire name."""
+    path: str
+    """Where in it, ``[]`` standing for any index."""
+    problem: str
+    """What differs, without the values."""
+
+
+def drifts(frame: Frame) -> Iterator[Drift]:
+    """Where the model and this frame differ."""
+    for path, problem in _problems(frame.event, frame.record.raw):
+        yield Drift(frame.direction, frame.event.type, path, problem)
+
+
+def _problems(event: Any, raw: bytes) -> Iterator[tuple[str, str]]:
+    if isinstance(event, Unknown):
+        path, _, reason = (event.error or "$.type: unknown event").partition(": ")
+        yield path, reason
+        return
+    yield from _unknown_kinds(event, "$")
+    yield from _differences(json.loads(raw), json.loads(encode(event)), "$")
+
+
+def _unknown_kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Unknown):
+        yield path, f"unknown kind {value.type!r}" if value.type else "an object without a type"
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _unknown_kinds(getattr(value, name), f"{path}.{name}")
+    elif _is_list(value):
+        for item in value:
+            yield from _unknown_kinds(item, f"{path}[]")
+    elif _is_dict(value):
+        for item in value.values():
+            yield from _unknown_kinds(item, f"{path}[]")
+
+
+def _differences(wire: Any, model: Any, path: str) -> Iterator[tuple[str, str]]:
+    if _is_dict(wire) and _is_dict(model):
+        for name in wire.keys() | model.keys():
+            yield from _member(wire, model, name, f"{path}.{name}")
+    elif _is_list(wire) and _is_list(model) and len(wire) == len(model):
+        for ours, theirs in zip(wire, model, strict=True):
+            yield from _differences(ours, theirs, f"{path}[]")
+    elif wire != model or type(wire) is not type(model):
+        yield path, "changed"
+
+
+def _member(wire: dict[str, Any], model: dict[str, Any], name: str, path: str) -> Iterator[tuple[str, str]]:
+    if name not in model:
+        yield path, "not modelled"
+    elif name not in wire:
+        yield path, "invented"
+    else:
+        yield from _differences(wire[name], model[name], path)
+
+
+def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+@click.command()
+@capture_argument
+@surface_option
+@json_option
+@click.pass_context
+def check(context: click.Context, capture: Path, surface: Surface, as_json: bool) -> None:
+    """Find what this version does not model in CAPTURE, or changes: spec drift.
+
+    Decodes and encodes every frame and compares; prints every path that differs. Exit status 1 if any does.
+    """
+    found: Counter[Drift] = Counter()
+    lines = 0
+    for frame in frames(capture, surface):
+        if isinstance(frame, Skipped):
+            click.echo(f"line {frame.line}: skipped: {frame.reason}", err=True)
+        else:
+            lines += 1
+            found.update(set(drifts(frame)))
+    _print_json(found, lines) if as_json else _print_table(found, lines)
+    context.exit(1 if found else 0)
+
+
+def _print_json(found: Counter[Drift], frames_read: int) -> None:
+    drift = [{**place._asdict(), "frames": count} for place, count in sorted(found.items())]
+    report = msgspec.json.encode({"frames": frames_read, "drift": drift})
+    click.echo(msgspec.json.format(report, indent=2).decode())
+
+
+def _print_table(found: Counter[Drift], frames_read: int) -> None:
+    out = console()
+    if not found:
+        out.print(f"{frames_read:,} frames: all modelled, none changed")
+        return
+    table = Table(
+        title=f"Drift in {frames_read:,} frames", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for header in ("from", "type", "path", "problem"):
+        table.add_column(header, overflow="fold")
+    table.add_column("frames", justify="right")
+    for place, count in sorted(found.items()):
+        table.add_row(*map(escape, place), f"{count:,}")
+    out.print(table)
