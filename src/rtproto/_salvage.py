@@ -73,6 +73,19 @@ def _plain(annotation: Any) -> Reader:
     return read
 
 
+def _in_one_go_or(read: Reader, annotation: Any) -> Reader:
+    """Most of an event is sound: try that first, everywhere."""
+    decode = msgspec.json.Decoder(annotation).decode
+
+    def read_either_way(raw: bytes | Raw) -> Any:
+        try:
+            return decode(raw)
+        except REFUSALS:
+            return read(raw)
+
+    return read_either_way
+
+
 def _struct(cls: type[msgspec.Struct]) -> Reader:
     """Read a Struct by way of its shadow."""
     config = cls.__struct_config__
@@ -85,11 +98,9 @@ def _struct(cls: type[msgspec.Struct]) -> Reader:
         tag_field=config.tag_field,
     )
     decode = _plain(shadow)
-    names = cls.__struct_fields__
 
     def read(raw: bytes | Raw) -> Any:
-        found = decode(raw)
-        values = {name: getattr(found, name) for name in names}
+        values = msgspec.structs.asdict(decode(raw))
         for name, read_inner in inner.items():
             if values[name] is not UNSET:
                 try:
@@ -138,16 +149,16 @@ def _union(members: tuple[Any, ...]) -> Reader:
     others = tuple(member for member in members if not _is_struct(member) and get_origin(member) is None)
     by_start = {_START[origin]: reader(m) for m in members if (origin := get_origin(m)) in _START}
     if structs:
-        by_start["{"] = _object([cls for cls in structs if cls is not Open])
+        by_start[ord("{")] = _object([cls for cls in structs if cls is not Open])
     read_other = _plain(_lenient(Union[others or tuple(structs)]))
 
     def read(raw: bytes | Raw) -> Any:
-        return by_start.get(chr(memoryview(raw)[0]), read_other)(raw)
+        return by_start.get(memoryview(raw)[0], read_other)(raw)
 
     return read
 
 
-_START = {list: "[", dict: "{"}
+_START = {list: ord("["), dict: ord("{")}
 
 
 def _object(structs: list[Any]) -> Reader:
@@ -180,7 +191,7 @@ def reader(annotation: Any) -> Reader:
     if not _is_open(annotation):
         return _plain(_lenient(annotation))
     if origin in _UNIONS:
-        return _union(tuple(member for member in args if member is not UnsetType))
+        return _in_one_go_or(_union(tuple(member for member in args if member is not UnsetType)), annotation)
     return _list(args[0]) if origin is list else _dict(args[1])
 
 

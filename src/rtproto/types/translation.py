@@ -2,13 +2,14 @@
 
 from msgspec import UNSET
 
-from rtproto._struct import Maybe, Struct
-from rtproto.types.audio import NoiseReduction
+from rtproto._struct import Maybe, Number, Struct
+from rtproto.types.open_enums import NoiseReductionType
 
 __all__ = [
     "TranslationAudio",
     "TranslationAudioInput",
     "TranslationAudioOutput",
+    "TranslationNoiseReduction",
     "TranslationSession",
     "TranslationSessionCreateRequest",
     "TranslationSessionUpdateRequest",
@@ -25,12 +26,21 @@ class TranslationTranscription(Struct, kw_only=True):
     """The expected language; official examples show it, no schema declares it."""
 
 
+class TranslationNoiseReduction(Struct, kw_only=True):
+    """Noise reduction before the translator hears the input."""
+
+    type: NoiseReductionType
+    """Where the microphone is."""
+    strength: Maybe[Number] = UNSET
+    """How much, the service's default being 1; absent in an update keeps what is set."""
+
+
 class TranslationAudioInput(Struct, kw_only=True):
     """What happens to audio on its way in."""
 
     transcription: Maybe[TranslationTranscription] = UNSET
     """How it is transcribed; null: not at all."""
-    noise_reduction: Maybe[NoiseReduction] = UNSET
+    noise_reduction: Maybe[TranslationNoiseReduction] = UNSET
     """How it is cleaned; null: not at all."""
 
 

@@ -1,0 +1,104 @@
+"""Laws that hold for every frame of every capture: no exception, nothing lost, nothing invented."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import rtproto
+from rtproto import NotAnEvent, Unknown
+
+from .conftest import CODECS, OwnFrame, kinds, same_json
+
+
+class Captured(NamedTuple):
+    """A line of a capture, as far as it says what it is."""
+
+    where: str
+    raw: str
+    surface: str
+    direction: str
+    is_ga: bool
+    is_documentation: bool
+
+    @property
+    def codec(self) -> rtproto.Codec[Any]:
+        prefix = "translation_" if self.surface == "translation" else ""
+        return CODECS[prefix + self.direction]
+
+
+def captured_frames(capture: Path) -> list[Captured]:
+    opener = gzip.open if capture.suffix == ".gz" else open
+    with opener(capture, "rt", encoding="utf-8") as file:
+        return [
+            _captured(f"{capture.name}:{number}", line) for number, line in enumerate(file, 1) if line.strip()
+        ]
+
+
+def _captured(where: str, line: str) -> Captured:
+    record = json.loads(line)
+    raw = record if "raw" in record else {"raw": line}
+    name = json.loads(raw["raw"])["type"]
+    return Captured(
+        where,
+        raw["raw"],
+        raw.get("surface", "realtime"),
+        raw.get("direction", "client" if name in rtproto.client_codec.types else "server"),
+        raw.get("dialect") == "ga",
+        raw.get("origin") == "docs",
+    )
+
+
+def _is_part_of(model: Any, wire: Any) -> bool:
+    """Whether the model holds nothing that the wire does not: no value invented, none changed."""
+    if isinstance(model, dict) and isinstance(wire, dict):
+        return all(key in wire and _is_part_of(value, wire[key]) for key, value in model.items())
+    if isinstance(model, list) and isinstance(wire, list):
+        return len(model) == len(wire) and all(map(_is_part_of, model, wire))
+    return bool(kinds(model) == kinds(wire))
+
+
+def test_our_own_frames_are_typed_whole(own_frame: OwnFrame) -> None:
+    event = own_frame.codec.decode(own_frame.raw, strict=True)
+    assert not isinstance(event, Unknown)
+    assert same_json(rtproto.encode(event), own_frame.raw)
+
+
+def test_nothing_is_invented_or_changed(capture: Path) -> None:
+    for frame in captured_frames(capture):
+        event = frame.codec.decode(frame.raw)
+        encoded = rtproto.encode(event)
+        if isinstance(event, Unknown):
+            assert encoded == event.raw == frame.raw.encode(), frame.where
+        assert _is_part_of(json.loads(encoded), json.loads(frame.raw)), frame.where
+        assert frame.codec.decode(encoded) == event, frame.where
+
+
+def test_ga_frames_are_typed_whole(capture: Path) -> None:
+    for frame in captured_frames(capture):
+        if not frame.is_ga:
+            continue
+        event = frame.codec.decode(frame.raw)
+        if frame.is_documentation and event.type != event.type.strip():
+            continue  # A typo of the documentation: a type with a space before it.
+        assert not isinstance(event, Unknown), frame.where
+        assert same_json(rtproto.encode(event), frame.raw), frame.where
+
+
+def test_every_input_type_decodes_alike(capture: Path) -> None:
+    for frame in captured_frames(capture):
+        data = frame.raw.encode()
+        event = frame.codec.decode(data)
+        for form in (frame.raw, bytearray(data), memoryview(data)):
+            assert frame.codec.decode(form) == event, frame.where
+            assert frame.codec.probe(form) == event.type, frame.where
+
+
+def test_no_frame_cut_short_is_an_event(capture: Path) -> None:
+    for frame in captured_frames(capture)[:20]:
+        data = frame.raw.rstrip().encode()
+        for end in range(0, len(data), max(1, len(data) // 40)):
+            with pytest.raises(NotAnEvent):
+                frame.codec.decode(data[:end])
