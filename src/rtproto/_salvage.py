@@ -47,17 +47,18 @@ class Misfit(Exception):
             return cls(path.rstrip("`") + "." + message[len(_MISSING) : -1], "missing")
         if message.startswith("Invalid value"):
             return cls(path.rstrip("`"), "invalid value")
-        return cls(path.rstrip("`"), message)
+        return cls(path.rstrip("`"), _PLAINER.get(message, message))
 
 
 _MISSING = "Object missing required field `"
+_PLAINER = {"Expected `float` that's a multiple of 1.0": "Expected `int`, got a fraction"}
 
 _Whole: TypeAlias = int | Annotated[float, msgspec.Meta(multiple_of=1)]
 """JSON's integer: some servers send ``1500.0``. It stays a float, to be sent on as it came."""
 
 
 class _Kind(msgspec.Struct):
-    type: Any = None
+    type: Any = ""
 
 
 def _plain(annotation: Any) -> Reader:
@@ -96,6 +97,7 @@ def _struct(cls: type[msgspec.Struct]) -> Reader:
         kw_only=True,
         tag=config.tag,
         tag_field=config.tag_field,
+        forbid_unknown_fields=config.forbid_unknown_fields,
     )
     decode = _plain(shadow)
 
@@ -146,11 +148,10 @@ def _dict(value: Any) -> Reader:
 def _union(members: tuple[Any, ...]) -> Reader:
     """Read by the value's JSON kind: an object by its ``type``, a list by its items, the rest in one go."""
     structs = [member for member in members if _is_struct(member)]
-    others = tuple(member for member in members if not _is_struct(member) and get_origin(member) is None)
     by_start = {_START[origin]: reader(m) for m in members if (origin := get_origin(m)) in _START}
     if structs:
         by_start[ord("{")] = _object([cls for cls in structs if cls is not Open])
-    read_other = _plain(_lenient(Union[others or tuple(structs)]))
+    read_other = _plain(_lenient(Union[members]))
 
     def read(raw: bytes | Raw) -> Any:
         return by_start.get(memoryview(raw)[0], read_other)(raw)
@@ -162,24 +163,36 @@ _START = {list: ord("["), dict: ord("{")}
 
 
 def _object(structs: list[Any]) -> Reader:
-    """Read an object by its ``type``; a Struct without a tag stands alone and takes what fits it."""
-    kinds: dict[Any, Reader] = {cls.__struct_config__.tag: reader(cls) for cls in structs}
-    read_kind = _plain(_Kind)
+    """Read an object by its ``type``, or by its shape where its kind has no tag."""
+    kinds = {cls.__struct_config__.tag: reader(cls) for cls in structs}
 
     def read(raw: bytes | Raw) -> Any:
-        kind = read_kind(raw).type
-        named = isinstance(kind, str)
-        known = kinds.get(kind if named else "", kinds.get(None))
-        if known is None:
-            return Unknown(kind if named else "", bytes(raw))
-        try:
-            return known(raw)
-        except Misfit:
-            if not named or kind in kinds:
-                raise
-            return Unknown(kind, bytes(raw))
+        kind = _kind_of(raw)
+        known = kinds.get(kind)
+        return known(raw) if known else Unknown(kind, bytes(raw))
 
-    return read
+    def read_shape(raw: bytes | Raw) -> Any:
+        try:
+            return kinds[None](raw)
+        except Misfit:
+            if _is_kind_by_shape(structs[0]):
+                return Unknown(_kind_of(raw), bytes(raw))
+            raise
+
+    return read_shape if None in kinds else read
+
+
+def _kind_of(raw: bytes | Raw) -> str:
+    kind = _read_kind(raw).type
+    return kind if isinstance(kind, str) else ""
+
+
+_read_kind = _plain(_Kind)
+
+
+def _is_kind_by_shape(annotation: Any) -> bool:
+    """Whether an object must have just these fields to be of this kind; with others it is of another."""
+    return bool(annotation.__struct_config__.forbid_unknown_fields)
 
 
 @cache
@@ -203,7 +216,8 @@ def _is_open(annotation: Any) -> bool:
     """Whether a value of this type may hold a Struct that needs a reader, at any depth."""
     if _is_struct(annotation):
         types = [field.type for field in msgspec.structs.fields(annotation)]
-        return annotation is Open or any(_is_open(t) or _lenient(t) != t for t in types)
+        is_kind = annotation is Open or _is_kind_by_shape(annotation)
+        return is_kind or any(_is_open(t) or _lenient(t) != t for t in types)
     return any(map(_is_open, get_args(annotation)))
 
 

@@ -79,11 +79,9 @@ class _WireName:
     """``.type`` of one class: read from its tag once, then a plain class attribute, as fast as any."""
 
     def __get__(self, instance: object, owner: type[msgspec.Struct]) -> str:
-        tag = owner.__struct_config__.tag
-        if not isinstance(tag, str):
-            raise AttributeError(f"{owner.__name__} has no wire name")  # noqa: TRY004 - as a missing one
-        setattr(owner, "type", tag)  # noqa: B010 - a type checker sees no such attribute on a Struct
-        return tag
+        name = str(owner.__struct_config__.tag)
+        setattr(owner, "type", name)  # noqa: B010 - a type checker sees no such attribute on a Struct
+        return name
 
 
 class Tagged(Struct, tag_field="type"):

@@ -112,8 +112,8 @@ TurnDetection: TypeAlias = ServerVad | SemanticVad | Open
 """How the service finds the end of a turn. Where it may be null, null switches it off."""
 
 
-class CustomVoice(Struct, kw_only=True):
-    """A voice of one's own."""
+class CustomVoice(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A voice of one's own. The schema closes it: an object with anything more is another kind of voice."""
 
     id: str
     """Its id, ``voice_…``."""
@@ -121,9 +121,9 @@ class CustomVoice(Struct, kw_only=True):
 
 if TYPE_CHECKING:
     Voice: TypeAlias = VoiceName | CustomVoice | Open
-    """A voice by name or id. An object with a ``type`` of its own (Azure's) is an ``Unknown``."""
+    """A voice by name or by id; an object of another shape, as Azure's, is an ``Unknown``."""
 else:
-    Voice = VoiceName | CustomVoice  # A Struct without a tag stands alone: no marker fits beside it.
+    Voice = VoiceName | CustomVoice  # msgspec takes no second Struct, so no marker, beside one without a tag.
 
 
 class AudioInput(Struct, kw_only=True):
