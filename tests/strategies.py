@@ -41,7 +41,9 @@ _PLAIN[Open] = st.builds(_unknown, TEXT, st.dictionaries(TEXT, JSON, max_size=3)
 def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Values of a type as a decoder makes them: an open union may hold an Unknown."""
     origin, args = get_origin(annotation), get_args(annotation)
-    return _PLAIN[annotation] if annotation in _PLAIN else _CONTAINERS.get(origin, _struct_of)(annotation, args)
+    return (
+        _PLAIN[annotation] if annotation in _PLAIN else _CONTAINERS.get(origin, _struct_of)(annotation, args)
+    )
 
 
 def _one_of(_: Any, args: tuple[Any, ...]) -> st.SearchStrategy[Any]:

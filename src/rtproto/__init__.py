@@ -7,7 +7,7 @@ field that is ``UNSET`` is not on the wire; one that is ``None`` is null there.
 
 from msgspec import UNSET, UnsetType
 
-from rtproto import event_types, types
+from rtproto import capture, event_types, types
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -32,6 +32,7 @@ __all__ = [
     "RtprotoError",
     "Unknown",
     "UnsetType",
+    "capture",
     "client",
     "client_codec",
     "decode_client",

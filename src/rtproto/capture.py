@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from gzip import BadGzipFile, GzipFile
 from io import BufferedReader, RawIOBase
-from typing import IO, Literal, NamedTuple, Protocol, TypeAlias, cast
+from typing import IO, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -74,12 +74,12 @@ class _Line(msgspec.Struct):
 
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_DIRECTIONS: dict[object, Direction] = {"client": "client", "server": "server"}
+_DIRECTIONS: dict[str, Direction] = {"client": "client", "server": "server"}
 
 
 def open_capture(file: IO[bytes]) -> Lines:
     """The capture's lines as they are, or unpacked if the file is gzipped, whatever its name."""
-    buffered = BufferedReader(cast("RawIOBase", file))  # Any file with readinto() will do.
+    buffered: Any = file if hasattr(file, "peek") else BufferedReader(cast("RawIOBase", file))
     return GzipFile(fileobj=buffered) if buffered.peek(2).startswith(_GZIP) else buffered
 
 
@@ -110,8 +110,17 @@ def _parse(number: int, line: bytes) -> Record | Skipped:
         raw = _decode_text(frame).encode() if frame.startswith(b'"') else frame
     except (msgspec.DecodeError, ValueError, RecursionError):
         return Record(number, line)  # The codec says best what is wrong with it.
-    surface = found.surface if isinstance(found.surface, str) else None
-    return Record(number, raw, _DIRECTIONS.get(found.direction), _seconds(found.timestamp), surface)
+    return Record(
+        number,
+        raw,
+        _DIRECTIONS.get(_text(found.direction)),
+        _seconds(found.timestamp),
+        _text(found.surface) or None,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _seconds(timestamp: object) -> float | None:
@@ -120,6 +129,6 @@ def _seconds(timestamp: object) -> float | None:
             return datetime.fromisoformat(timestamp).timestamp()
         except ValueError:
             return None
-    if isinstance(timestamp, int | float):
+    if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
         return timestamp / 1000 if timestamp > _MILLISECONDS else float(timestamp)
     return None

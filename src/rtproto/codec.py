@@ -41,7 +41,22 @@ E_co = TypeVar("E_co", covariant=True)
 
 
 class _Decode(Protocol[E_co]):
-    """A decoder's signature; what it does is told at :attr:`Codec.decode`."""
+    """The event in a frame, typed in one pass, or an :class:`~rtproto.Unknown` that holds its bytes.
+
+    ``data`` may be ``bytes``, ``bytearray``, ``memoryview`` or ``str``; no event views it.
+    Without ``strict`` any JSON object with a string ``type`` is an event: of a type this codec does
+    not know, an ``Unknown`` with ``error=None``; of a known type and the wrong shape, an ``Unknown``
+    whose ``error`` names the path. With ``strict`` the latter raises. An unknown kind of item, part,
+    tool … inside an event is an ``Unknown`` in its place, strict or not.
+
+    Fields that the model does not know are passed over: keep the frame if you are to send them on.
+    An ``int`` field takes ``1500.0`` too, and holds that float, so that it is sent on as it came.
+
+    Raises:
+        NotAnEvent: the data is not a JSON object with a string ``type``. Invalid UTF-8 passes unseen
+            inside a field that a typed event does not model.
+        InvalidEvent: with ``strict``, a known type of the wrong shape.
+    """
 
     def __call__(self, data: Data, *, strict: bool = ...) -> E_co | Unknown: ...
 
@@ -163,21 +178,7 @@ class Codec(Generic[E_co]):
     __slots__ = ("decode", "types")
 
     decode: _Decode[E_co]
-    """``decode(data, *, strict=False)``: the event, typed in one pass, or an :class:`~rtproto.Unknown`.
-
-    ``data`` may be ``bytes``, ``bytearray``, ``memoryview`` or ``str``; no event views it.
-    Without ``strict`` any JSON object with a string ``type`` is an event: of a type this codec does
-    not know, an ``Unknown`` with ``error=None``; of a known type and the wrong shape, an ``Unknown``
-    whose ``error`` names the path. With ``strict`` the latter raises. An unknown kind of item, part,
-    tool … inside an event is an ``Unknown`` in its place, strict or not.
-
-    An ``int`` field takes ``1500.0`` too, and holds that float, so that it is sent on as it came.
-
-    Raises:
-        NotAnEvent: the data is not a JSON object with a string ``type``. Invalid UTF-8 passes unseen
-            inside a field that a typed event does not model.
-        InvalidEvent: with ``strict``, a known type of the wrong shape.
-    """
+    """``decode(data, *, strict=False)``: a frame's event; see ``help(rtproto.decode_server)``."""
 
     types: Mapping[str, type[Event]]
     """The event classes by wire name, in the order of the union."""
@@ -210,6 +211,7 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
             unknown.type, unknown.raw, unknown.error = name, data, None
             return unknown
 
+    decode.__doc__ = _Decode.__doc__
     return decode
 
 
@@ -248,6 +250,6 @@ _NAMES = {
 }
 
 decode_server = server_codec.decode
-"""Decode what the service sends on ``/v1/realtime``; see :attr:`Codec.decode`."""
+"""``server_codec.decode``."""
 decode_client = client_codec.decode
-"""Decode what a client sends on ``/v1/realtime``; see :attr:`Codec.decode`."""
+"""``client_codec.decode``."""

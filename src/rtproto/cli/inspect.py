@@ -26,7 +26,7 @@ from rtproto.events import client, server, translation
 from rtproto.types import AudioPcm, AudioPcma, AudioPcmu
 from rtproto.unknown import Unknown
 
-__all__ = ["Tally", "inspect"]
+__all__ = ["Row", "Tally", "inspect"]
 
 _SHOWN_PROBLEMS = 20
 _PCM16_24KHZ = 48_000

@@ -1,0 +1,66 @@
+"""A module imports only from lower layers, so that the tree can be read from the bottom."""
+
+import ast
+from pathlib import Path
+
+import rtproto
+
+ROOT = Path(rtproto.__file__).parent
+LAYERS = {
+    "_version": 1,
+    "event_types": 1,
+    "unknown": 1,
+    "errors": 1,
+    "_struct": 2,
+    "types.open_enums": 3,
+    "types.audio": 4,
+    "types.prompt": 4,
+    "types.tools": 4,
+    "types.items": 4,
+    "types.faults": 4,
+    "types.transcription": 4,
+    "types.translation": 4,
+    "types.session": 5,
+    "types.response": 6,
+    "types.rest": 6,
+    "types": 7,
+    "events.client": 8,
+    "events.server": 8,
+    "events.translation": 9,
+    "events": 10,
+    "_salvage": 11,
+    "codec": 12,
+    "capture": 13,
+    "": 14,
+    "cli._source": 15,
+    "cli.check": 16,
+    "cli.inspect": 16,
+    "cli": 17,
+    "__main__": 18,
+}
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules of ours that a module imports, by their names below the package."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "rtproto":
+            base = node.module.removeprefix("rtproto").lstrip(".")
+            inside = {f"{base}.{alias.name}".lstrip(".") for alias in node.names}
+            found |= (inside & LAYERS.keys()) or {base}
+    return found
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {_name(path) for path in ROOT.rglob("*.py")} == LAYERS.keys()
+
+
+def test_a_module_imports_only_from_lower_layers() -> None:
+    for path in ROOT.rglob("*.py"):
+        name = _name(path)
+        for imported in _imports(path):
+            assert LAYERS[imported] < LAYERS[name], f"{name or 'rtproto'} imports {imported}"
