@@ -61,6 +61,12 @@ class _Decode(Protocol[E_co]):
     def __call__(self, data: Data, *, strict: bool = ...) -> E_co | Unknown: ...
 
 
+class _EncodeInto(Protocol):
+    """:func:`encode_into`'s signature."""
+
+    def __call__(self, event: Event | Unknown, buffer: bytearray, offset: int = 0) -> None: ...
+
+
 # Encoding -------------------------------------------------------------------------------------
 
 
@@ -175,7 +181,7 @@ class Codec(Generic[E_co]):
     ``Codec(union)`` takes a union of event classes; the four that the protocol needs are there already.
     """
 
-    __slots__ = ("decode", "types")
+    __slots__ = ("decode", "encode", "encode_into", "probe", "types")
 
     decode: _Decode[E_co]
     """``decode(data, *, strict=False)``: a frame's event; see ``help(rtproto.decode_server)``."""
@@ -183,13 +189,19 @@ class Codec(Generic[E_co]):
     types: Mapping[str, type[Event]]
     """The event classes by wire name, in the order of the union."""
 
-    encode = staticmethod(encode)
-    encode_into = staticmethod(encode_into)
-    probe = staticmethod(probe_type)
+    encode: Callable[[Event | Unknown], bytes]
+    """:func:`rtproto.encode`: it is the same for every codec."""
+
+    encode_into: _EncodeInto
+    """:func:`rtproto.encode_into`: it is the same for every codec."""
+
+    probe: Callable[[Data], str]
+    """:func:`rtproto.probe_type`: it is the same for every codec."""
 
     def __init__(self, union: Any) -> None:
         self.types = MappingProxyType({cls.type: cls for cls in get_args(union)})
         self.decode = _decoder(union, self.types)
+        self.encode, self.encode_into, self.probe = encode, encode_into, probe_type
 
 
 def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
@@ -249,7 +261,7 @@ _NAMES = {
     for name in map(intern, codec.types)
 }
 
-decode_server = server_codec.decode
+decode_server: _Decode[server.ServerEvent] = server_codec.decode
 """``server_codec.decode``."""
-decode_client = client_codec.decode
+decode_client: _Decode[client.ClientEvent] = client_codec.decode
 """``client_codec.decode``."""
