@@ -31,7 +31,7 @@ ITEM = (
 )
 SESSION = (
     b'{"type":"session.updated","event_id":"event_1","session":{"type":"realtime","object":"realtime.session",'
-    b'"id":"sess_1","model":"gpt-realtime","output_modalities":["audio"],"instructions":"Answer in a few words.",'
+    b'"id":"sess_1","model":"gpt-realtime","output_modalities":["audio"],"instructions":"Answer briefly.",'
     b'"tools":[{"type":"function","name":"get_weather","description":"Look it up.","parameters":{"type":'
     b'"object","properties":{"city":{"type":"string"}},"required":["city"]}}],"tool_choice":"auto",'
     b'"max_output_tokens":"inf","tracing":null,"truncation":"auto","prompt":null,"expires_at":1790726624,'

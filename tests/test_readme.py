@@ -1,0 +1,49 @@
+"""The README tells the truth: its code runs, its commands are CI's, and its files are there."""
+
+import contextlib
+import io
+import re
+
+from .conftest import HERE
+
+ROOT = HERE.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_its_code_runs_and_prints_what_it_says() -> None:
+    printed = io.StringIO()
+    (code,) = _blocks("python")
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    hello, patch = printed.getvalue().splitlines()
+    assert hello == "Hello"
+    assert f"# {patch}" in code
+
+
+def test_ci_runs_its_second_command() -> None:
+    first, second = _blocks("console")
+    assert first.strip().endswith("rtproto inspect examples/session.jsonl")
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == second.strip()
+
+
+def test_its_links_lead_somewhere() -> None:
+    for text in (README, (ROOT / "CHANGELOG.md").read_text("utf-8")):
+        for target in re.findall(r"\]\(([^)h][^)]*)\)", text):
+            assert (ROOT / target).exists(), target
+
+
+def test_contributing_draws_the_house_as_it_is() -> None:
+    drawn = re.search(
+        r"```\nsrc/rtproto/\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL
+    )
+    assert drawn
+    names = set(re.findall(r"[├└]── (\w+\.py|\w+/)", drawn[1]))
+    package = ROOT / "src" / "rtproto"
+    there = {
+        path.name + ("/" if path.is_dir() else "") for path in package.iterdir() if path.name != "__pycache__"
+    }
+    assert names == {name for name in there if name.endswith(("/", ".py"))} - {"_version.py"}
