@@ -327,6 +327,21 @@ def test_a_codec_is_shared_among_threads() -> None:
     assert results == [True] * 8
 
 
+@given(st.lists(st.sampled_from([DELTA, *UNKNOWN_EVENTS.values(), *NOT_EVENTS.values()]), max_size=12))
+def test_what_came_before_is_no_matter(stream: list[bytes]) -> None:
+    def outcome(data: bytes) -> object:
+        try:
+            return rtproto.decode_server(data)
+        except NotAnEvent as error:
+            return str(error)
+
+    alone = {}
+    for data in stream:
+        rtproto.decode_server(DELTA)
+        alone[data] = outcome(data)
+    assert [outcome(data) for data in stream] == [alone[data] for data in stream]
+
+
 def test_a_codec_says_what_it_knows() -> None:
     assert list(rtproto.server_codec.types) == [cls.type for cls in get_args(server.ServerEvent)]
     assert rtproto.translation_client_codec.types["session.close"] is translation.SessionClose

@@ -101,34 +101,48 @@ class _Envelope(msgspec.Struct, gc=False):
     type: str
 
 
-_open_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-def _full_type(data: Data) -> str:
-    """The ``type`` of what is an event from end to end; raises :class:`NotAnEvent`."""
+def _open(data: Data) -> tuple[str, bytes]:
+    """The ``type`` of what is an event from end to end, and its bytes; raises one of ``REFUSALS``."""
+    name = _decode_envelope(data).type
+    raw = data if type(data) is bytes else _as_bytes(data)
+    if not raw.isascii():
+        raw.decode()  # msgspec does not look inside strings that it skips.
+    return name, raw
+
+
+def _as_bytes(data: Data) -> bytes:
+    return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _open_or_reject(data: Data) -> tuple[str, bytes]:
+    """The same for every event there is; raises :class:`NotAnEvent`."""
     try:
-        name = _open_envelope(data).type
-        if not isinstance(data, str) and not (raw := bytes(data)).isascii():
-            raw.decode()  # msgspec does not look inside strings that it skips.
+        return _open(data)
     except REFUSALS as refusal:
         reason = refusal
-    else:
-        return name
-    return _type_beside_surrogate(data) or _reject(reason)
+    return _open_beside_surrogate(data) or _reject(reason)
 
 
-def _type_beside_surrogate(data: Data) -> str | None:
-    """The ``type`` of an event with half a surrogate pair in it: RFC 8259 allows one, and JavaScript
-    writes one when it cuts an emoji in two, but msgspec reads none.
+def _open_beside_surrogate(data: Data) -> tuple[str, bytes] | None:
+    """The same for an event with half a surrogate pair in it: RFC 8259 allows one, and JavaScript writes
+    one when it cuts an emoji in two, but msgspec reads none.
     """
     try:
-        text = data if isinstance(data, str) else bytes(data).decode()
-        event: Any = json.loads(text, parse_constant=_reject) if "\\u" in text else None
+        raw = _as_bytes(data)
+        event: Any = (
+            json.loads(raw, parse_constant=_reject, parse_int=str) if _SURROGATE.search(raw) else None
+        )
         name = event["type"]
         name.encode()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return str(name)
+    return name, raw
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _reject(reason: object) -> NoReturn:
@@ -157,7 +171,7 @@ def probe_type(data: Data) -> str:
     """
     front = _type_first_in_text(data) if isinstance(data, str) else _type_first_in_bytes(data)
     if front is None:
-        return intern(_full_type(data))
+        return intern(_open_or_reject(data)[0])
     name = front[1]
     if isinstance(name, str):
         return intern(name)
@@ -209,13 +223,11 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
     follows_unknown = False
 
     def unknown(data: Data) -> Unknown | None:
-        """The event, if it is plainly one of an unknown type; a second look settles all else."""
         try:
-            name = _open_envelope(data).type
+            name, raw = _open(data)
         except REFUSALS:
             return None
-        is_plain = type(data) is bytes and data.isascii()
-        return Unknown(name, data) if is_plain and name not in known else None  # type: ignore[arg-type]
+        return None if name in known else Unknown(name, raw)
 
     # A closure, and a plain default: either is a good part of what a small event costs. Unknown events
     # come in runs, and looking first is cheaper than being refused first (CONTRIBUTING, "Speed").
@@ -238,8 +250,7 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
 
 def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
     """What an event is that the union refused."""
-    name = _full_type(data)
-    raw = data.encode() if isinstance(data, str) else bytes(data)
+    name, raw = _open_or_reject(data)
     cls = types.get(name)
     if cls is None:
         return Unknown(name, raw)
@@ -268,6 +279,12 @@ _NAMES = {
 }
 
 decode_server: _Decode[server.ServerEvent] = server_codec.decode
-"""``server_codec.decode``."""
+"""``decode_server(data, *, strict=False)``: the event in a frame from the service, or an ``Unknown``.
+
+Raises :class:`NotAnEvent`, and with ``strict`` :class:`InvalidEvent`; ``help()`` on it tells all.
+"""
 decode_client: _Decode[client.ClientEvent] = client_codec.decode
-"""``client_codec.decode``."""
+"""``decode_client(data, *, strict=False)``: the event in a frame from a client, or an ``Unknown``.
+
+Raises :class:`NotAnEvent`, and with ``strict`` :class:`InvalidEvent`; ``help()`` on it tells all.
+"""
