@@ -86,6 +86,12 @@ NOT_EVENTS = {
     "deep nesting, nothing else": b"[" * 100_000,
     "half a surrogate pair and broken": b'{"type":"response.video.delta","delta":"\\ud83d"',
     "half a surrogate pair as the type": b'{"type":"\\ud83d"}',
+    "half a surrogate pair and a number": b'{"type":7,"x":"\\ud83d y"}',
+    "half a surrogate pair and a list": b'{"type":["\\ud83d"]}',
+    "half a surrogate pair and a byte order mark": b'\xef\xbb\xbf{"type":"x","a":"\\ud83d y"}',
+    "half a surrogate pair and invalid UTF-8": b'{"type":"x","a":"\xed\xa0\xbd","b":"\\ud83d y"}',
+    "half a surrogate pair in UTF-16": '{"type":"x","a":"\\ud83d"}'.encode("utf-16-le"),
+    "half a surrogate pair in text and bytes": '{"type":"x","a":"\u755c\u3864"}'.encode("utf-16-le"),
 }
 
 
@@ -100,8 +106,9 @@ def test_what_is_not_an_event_is_refused(data: bytes, strict: bool) -> None:
 
 
 def test_text_that_utf_8_cannot_hold_is_refused() -> None:
-    with pytest.raises(NotAnEvent, match="invalid UTF-8"):
-        rtproto.decode_server('{"type":"response.video.delta","delta":"\ud83d"}')
+    for text in ('"delta":"\ud83d"', '"delta":"\ud83d","b":"\\u0041"', '"delta":"\ud83d","b":"\\ud83d y"'):
+        with pytest.raises(NotAnEvent, match="invalid UTF-8"):
+            rtproto.decode_server(f'{{"type":"response.video.delta",{text}}}')
 
 
 def test_a_message_tells_what_is_wrong() -> None:
@@ -135,6 +142,9 @@ UNKNOWN_EVENTS = {
     "escaped type": b'{"type":"response.vide\\u006f.delta"}',
     "huge number": b'{"type":"response.video.delta","n":' + b"9" * 5000 + b"}",
     "half a surrogate pair": b'{"type":"response.video.delta","delta":"\\ud83d"}',
+    "half a surrogate pair, escaped type": b'{"type":"response.vide\\u006f.delta","delta":"\\ud83d y"}',
+    "half a surrogate pair, empty type": b'{"type":"","delta":"\\ud83d y"}',
+    "half a surrogate pair, huge number": b'{"type":"x","n":' + b"9" * 5000 + b',"delta":"\\ud83d y"}',
     "empty type": b'{"type":""}',
     "another direction's": first_frame("client", "response.cancel"),
     "another surface's": first_frame("translation_server", "session.output_audio.delta"),
@@ -209,6 +219,20 @@ def test_a_missing_field_is_told_by_its_path() -> None:
     assert event.error == "$.item.role: missing"
 
 
+def test_a_frame_made_to_be_slow_gets_no_second_look() -> None:
+    head, tail = (
+        b'{"type":"conversation.item.added","event_id":"e","item":{"type":"message","role":"user",',
+        b"}}",
+    )
+    data = head + b'"content":[' + b"{}," * 500_000 + b"{}]" + tail
+    event = rtproto.decode_server(data)
+    assert event == Unknown(event.type, data, "$: too many values to look for what is wrong")
+    with pytest.raises(rtproto.InvalidEvent):
+        rtproto.decode_server(data, strict=True)
+    fewer = head + b'"content":[' + b"{}," * 1000 + b"{}]" + tail
+    assert isinstance(rtproto.decode_server(fewer), server.ConversationItemAdded)
+
+
 def test_a_type_said_twice_differently_is_not_typed() -> None:
     data = b'{"type":"error","type":"response.done","event_id":"e"}'
     event = rtproto.decode_server(data)
@@ -226,8 +250,8 @@ def test_half_a_surrogate_pair_ends_no_session() -> None:
     event = rtproto.decode_server(data)
     assert isinstance(event, Unknown)
     assert (event.type, event.raw) == ("response.output_text.delta", data)
-    assert event.error is not None
-    assert "surrogate pair" in event.error
+    assert event.error == "$: half a surrogate pair"
+    assert rtproto.decode_server(b'{"type":"error","x":"\\ud83d"}').error == "$: half a surrogate pair"
 
 
 # Probing --------------------------------------------------------------------------------------
@@ -345,6 +369,15 @@ def test_what_came_before_is_no_matter(stream: list[bytes]) -> None:
 def test_a_codec_says_what_it_knows() -> None:
     assert list(rtproto.server_codec.types) == [cls.type for cls in get_args(server.ServerEvent)]
     assert rtproto.translation_client_codec.types["session.close"] is translation.SessionClose
+
+
+def test_a_codec_takes_a_union() -> None:
+    mine: rtproto.Codec[server.Error | server.ResponseDone] = rtproto.Codec(
+        server.Error | server.ResponseDone
+    )
+    assert set(mine.types) == {"error", "response.done"}
+    with pytest.raises(TypeError, match="a union of event classes"):
+        rtproto.Codec(server.Error)
 
 
 def test_each_surface_has_its_own_session() -> None:

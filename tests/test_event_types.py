@@ -46,7 +46,7 @@ def test_mcp_listings_have_another_name_in_each_api() -> None:
 def test_what_an_item_type_asks_for(item_type: ItemType) -> None:
     is_call = item_type in {"function_call", "function_tool_call"}
     is_builtin = item_type in {"web_search_call", "code_interpreter_call", "file_search_call"}
-    assert (item_type.is_function_call, item_type.is_builtin_tool_call) == (is_call, is_builtin)
+    assert (item_type.is_function_call(), item_type.is_builtin_tool_call()) == (is_call, is_builtin)
     assert is_function_call_type(item_type.value) is is_call
 
 

@@ -32,13 +32,13 @@ def test_the_list_holds_what_the_module_defines(module: ModuleType) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
     defined = {n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__}
-    assert {name for name in defined if not name.startswith("_")} <= {*module.__all__, "T", "E_co"}
+    assert {name for name in defined if not name.startswith("_")} <= {*module.__all__, "T", "E_co", "S"}
 
 
 def test_the_package_exports_what_the_design_names() -> None:
     surfaces = {"client", "server", "translation", "event_types", "types", "capture"}
     codecs = {"server_codec", "client_codec", "translation_server_codec", "translation_client_codec"}
-    functions = {"decode_server", "decode_client", "encode", "encode_into", "probe_type"}
+    functions = {"decode_server", "decode_client", "decode_body", "encode", "encode_into", "probe_type"}
     classes = {"Codec", "Unknown", "RtprotoError", "NotAnEvent", "InvalidEvent", "UNSET", "UnsetType"}
     assert set(rtproto.__all__) == surfaces | codecs | functions | classes
 

@@ -106,6 +106,10 @@ def test_a_subclass_has_a_wire_name_of_its_own() -> None:
         types.McpTool(server_label="m", authorization=SECRET),
         types.McpTool(server_label="m", headers={"Authorization": SECRET}),
         types.ClientSecret(value=SECRET, expires_at=1),
+        types.SipHeader(name="Authorization", value=SECRET),
+        types.PromptFile(file_url=SECRET),
+        types.CallCreateRequest(sdp=SECRET),
+        client.InputAudioBufferAppend(audio=SECRET.encode()),  # type: ignore[arg-type]
         types.TranslationClientSecretCreateResponse(
             value=SECRET,
             expires_at=1,
@@ -125,6 +129,13 @@ def test_audio_images_and_secrets_show_as_their_length(struct: msgspec.Struct) -
     for shown in (repr(struct), str(struct), f"{struct}", printed.getvalue()):
         assert "sk-" not in shown
         assert f"<{len(SECRET)} characters>" in shown
+
+
+def test_a_function_s_output_is_shown_as_text_and_not_as_parts() -> None:
+    text = types.FunctionCallOutput(call_id="c", output="It is foggy.")
+    assert repr(text) == "FunctionCallOutput(call_id='c', output='It is foggy.')"
+    parts = types.FunctionCallOutput(call_id="c", output=[{"type": "input_image", "image_url": SECRET}])
+    assert repr(parts) == "FunctionCallOutput(call_id='c', output=<1 items>)"
 
 
 def test_the_rest_of_a_repr_is_readable() -> None:

@@ -11,6 +11,7 @@ from rtproto import capture, event_types, types
 from rtproto.codec import (
     Codec,
     client_codec,
+    decode_body,
     decode_client,
     decode_server,
     encode,
@@ -35,6 +36,7 @@ __all__ = [
     "capture",
     "client",
     "client_codec",
+    "decode_body",
     "decode_client",
     "decode_server",
     "encode",

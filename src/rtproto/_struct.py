@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from rtproto.unknown import Unknown
 
-__all__ = ["Base64", "Event", "Json", "Maybe", "Number", "Open", "Secret", "Struct", "Tagged"]
+__all__ = ["Base64", "Event", "Json", "Maybe", "Number", "Open", "Parts", "Secret", "Struct", "Tagged"]
 
 T = TypeVar("T")
 
@@ -32,31 +32,38 @@ Secret: TypeAlias = Annotated[str, _ELIDED]
 """A credential; the repr shows its length."""
 
 
-class _Elided:
-    """Stands in a repr for a text that must not be shown."""
+Parts: TypeAlias = Annotated[list[Json], _ELIDED]
+"""A list that may hold images or audio; the repr shows its length."""
 
-    def __init__(self, text: str) -> None:
-        self.length = len(text)
+
+class _Elided:
+    """Stands in a repr for a value that must not be shown."""
+
+    def __init__(self, value: Any) -> None:
+        self.text = f"<{len(value)} {'items' if isinstance(value, list) else 'characters'}>"
 
     def __repr__(self) -> str:
-        return f"<{self.length} characters>"
+        return self.text
 
 
-def _elide(value: Any) -> Any:
-    if isinstance(value, str):
+def _elide(value: Any, kinds: tuple[type, ...]) -> Any:
+    if isinstance(value, kinds):
         return _Elided(value)
     if isinstance(value, dict):
-        return {key: _elide(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {key: _elide(item, kinds) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     return value
 
 
-def _is_elided(annotation: Any) -> bool:
-    return _ELIDED in getattr(annotation, "__metadata__", ()) or any(map(_is_elided, get_args(annotation)))
+def _elided_kinds(annotation: Any) -> tuple[type, ...]:
+    """The types of value that must not be shown where this annotation stands."""
+    if _ELIDED in getattr(annotation, "__metadata__", ()):
+        return (str, bytes, bytearray, memoryview) if annotation.__origin__ is str else (list,)
+    return tuple(kind for argument in get_args(annotation) for kind in _elided_kinds(argument))
 
 
 @cache
-def _elided_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
-    return frozenset(field.name for field in msgspec.structs.fields(cls) if _is_elided(field.type))
+def _elided_fields(cls: type[msgspec.Struct]) -> dict[str, tuple[type, ...]]:
+    return {field.name: _elided_kinds(field.type) for field in msgspec.structs.fields(cls)}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -66,9 +73,7 @@ class Struct(msgspec.Struct, frozen=True):
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         hidden = _elided_fields(type(self))
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        return [
-            (name, _elide(value) if name in hidden else value) for name, value in fields if value is not UNSET
-        ]
+        return [(name, _elide(value, hidden[name])) for name, value in fields if value is not UNSET]
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())

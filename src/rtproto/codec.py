@@ -8,14 +8,13 @@ that holds its bytes; an unknown kind inside an event is an ``Unknown`` in its p
 import json
 import re
 from collections.abc import Callable, Mapping
-from sys import intern
 from types import MappingProxyType
 from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_args
 
 import msgspec
 
 from rtproto._salvage import REFUSALS, Misfit, reader
-from rtproto._struct import Event
+from rtproto._struct import Event, Struct
 from rtproto.errors import InvalidEvent, NotAnEvent
 from rtproto.events import client, server, translation
 from rtproto.unknown import Unknown
@@ -24,6 +23,7 @@ __all__ = [
     "Codec",
     "Data",
     "client_codec",
+    "decode_body",
     "decode_client",
     "decode_server",
     "encode",
@@ -38,6 +38,7 @@ Data: TypeAlias = bytes | bytearray | memoryview | str
 """One frame, as a WebSocket library hands it over."""
 
 E_co = TypeVar("E_co", covariant=True)
+S = TypeVar("S", bound=Struct)
 
 
 class _Decode(Protocol[E_co]):
@@ -64,7 +65,7 @@ class _Decode(Protocol[E_co]):
 class _EncodeInto(Protocol):
     """:func:`encode_into`'s signature."""
 
-    def __call__(self, event: Event | Unknown, buffer: bytearray, offset: int = 0) -> None: ...
+    def __call__(self, event: Struct | Unknown, buffer: bytearray, offset: int = 0) -> None: ...
 
 
 # Encoding -------------------------------------------------------------------------------------
@@ -79,9 +80,11 @@ def _as_it_came(value: object) -> msgspec.Raw:
 
 _encoder = msgspec.json.Encoder(enc_hook=_as_it_came)
 
-encode: Callable[[Event | Unknown], bytes] = _encoder.encode  # The C method itself: a def costs a third more.
-"""The event as compact JSON: null where a field is ``None``, nothing where it is ``UNSET``; an ``Unknown``,
-also inside an event, as its own bytes.
+encode: Callable[[Struct | Unknown], bytes] = (
+    _encoder.encode
+)  # The C method itself: a def costs a third more.
+"""The event, or any noun, as compact JSON: null where a field is ``None``, nothing where it is ``UNSET``;
+an ``Unknown``, also inside an event, as its own bytes.
 
 Raises:
     UnicodeEncodeError: a string holds a lone surrogate.
@@ -89,7 +92,7 @@ Raises:
 """
 
 
-def encode_into(event: Event | Unknown, buffer: bytearray, offset: int = 0) -> None:
+def encode_into(event: Struct | Unknown, buffer: bytearray, offset: int = 0) -> None:
     """Write the event's JSON into ``buffer`` from ``offset`` on (-1: at its end), which then ends with it."""
     _encoder.encode_into(event, buffer, offset)
 
@@ -117,32 +120,32 @@ def _as_bytes(data: Data) -> bytes:
     return data.encode() if isinstance(data, str) else bytes(data)
 
 
-def _open_or_reject(data: Data) -> tuple[str, bytes]:
-    """The same for every event there is; raises :class:`NotAnEvent`."""
+def _open_or_reject(data: Data) -> tuple[str, bytes, str | None]:
+    """The same for every event there is, and what msgspec cannot read in it; raises :class:`NotAnEvent`."""
     try:
-        return _open(data)
+        return *_open(data), None
     except REFUSALS as refusal:
         reason = refusal
     return _open_beside_surrogate(data) or _reject(reason)
 
 
-def _open_beside_surrogate(data: Data) -> tuple[str, bytes] | None:
-    """The same for an event with half a surrogate pair in it: RFC 8259 allows one, and JavaScript writes
-    one when it cuts an emoji in two, but msgspec reads none.
+def _open_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None:
+    """An event with half a surrogate pair: RFC 8259 allows one, and JavaScript writes one when it cuts an
+    emoji in two, but msgspec reads none.
     """
     try:
-        raw = _as_bytes(data)
+        text = _as_bytes(data).decode()
         event: Any = (
-            json.loads(raw, parse_constant=_reject, parse_int=str) if _SURROGATE.search(raw) else None
+            json.loads(text, parse_constant=_reject, parse_int=float) if _SURROGATE.search(text) else {}
         )
         name = event["type"]
-        name.encode()
+        name.encode()  # Only a whole string can.
+        return name, text.encode(), "half a surrogate pair"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return name, raw
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _reject(reason: object) -> NoReturn:
@@ -171,11 +174,11 @@ def probe_type(data: Data) -> str:
     """
     front = _type_first_in_text(data) if isinstance(data, str) else _type_first_in_bytes(data)
     if front is None:
-        return intern(_open_or_reject(data)[0])
-    name = front[1]
-    if isinstance(name, str):
-        return intern(name)
-    return _NAMES.get(name) or _decoded(name)
+        name = _open_or_reject(data)[0]
+    else:
+        found: str | bytes = front[1]
+        name = found if isinstance(found, str) else _NAMES.get(found) or _decoded(found)
+    return _ONE_STRING.get(name, name)
 
 
 def _decoded(name: bytes) -> str:
@@ -192,7 +195,11 @@ def _decoded(name: bytes) -> str:
 class Codec(Generic[E_co]):
     """The events of one dialect in one direction, from and to bytes. Share one among threads and tasks.
 
-    ``Codec(union)`` takes a union of event classes; the four that the protocol needs are there already.
+    The four that the protocol needs are there already. For a union of your own, say its type too, which
+    checkers cannot infer: ``codec: Codec[MyEvent] = Codec(MyEvent)``.
+
+    Raises:
+        TypeError: what is given is not a union of two event classes or more.
     """
 
     __slots__ = ("decode", "encode", "encode_into", "probe", "types")
@@ -203,7 +210,7 @@ class Codec(Generic[E_co]):
     types: Mapping[str, type[Event]]
     """The event classes by wire name, in the order of the union."""
 
-    encode: Callable[[Event | Unknown], bytes]
+    encode: Callable[[Struct | Unknown], bytes]
     """:func:`rtproto.encode`: it is the same for every codec."""
 
     encode_into: _EncodeInto
@@ -213,6 +220,8 @@ class Codec(Generic[E_co]):
     """:func:`rtproto.probe_type`: it is the same for every codec."""
 
     def __init__(self, union: Any) -> None:
+        if len(get_args(union)) < 2:
+            raise TypeError("a Codec takes a union of event classes")
         self.types = MappingProxyType({cls.type: cls for cls in get_args(union)})
         self.decode = _decoder(union, self.types)
         self.encode, self.encode_into, self.probe = encode, encode_into, probe_type
@@ -220,7 +229,7 @@ class Codec(Generic[E_co]):
 
 def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
     decode_union, known = msgspec.json.Decoder(union).decode, frozenset(types)
-    follows_unknown = False
+    unknown_so_far = 0  # how many unknown events came last, without a known one between
 
     def unknown(data: Data) -> Unknown | None:
         try:
@@ -230,37 +239,54 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
         return None if name in known else Unknown(name, raw)
 
     # A closure, and a plain default: either is a good part of what a small event costs. Unknown events
-    # come in runs, and looking first is cheaper than being refused first (CONTRIBUTING, "Speed").
+    # come in runs, and in a run looking first is cheaper than being refused first (CONTRIBUTING, "Speed").
     def decode(data: Data, strict: bool = False) -> Any:
-        nonlocal follows_unknown
-        if follows_unknown:
-            if event := unknown(data):
+        nonlocal unknown_so_far
+        before = unknown_so_far
+        if before:
+            if before > 1 and (event := unknown(data)):
                 return event
-            follows_unknown = False
+            unknown_so_far = 0
         try:
             return decode_union(data)
         except REFUSALS:
             event = unknown(data)
-        follows_unknown = event is not None
-        return event or _second_look(data, types, strict)
+        if event is None:
+            return _second_look(data, types, strict)
+        unknown_so_far = before + 1
+        return event
 
     decode.__doc__ = _Decode.__doc__
     return decode
 
 
+_MOST_VALUES = 20_000
+"""A frame with more commas gets no second look inside: it would take long, and to no honest end."""
+
+
 def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
     """What an event is that the union refused."""
-    name, raw = _open_or_reject(data)
-    cls = types.get(name)
-    if cls is None:
+    name, raw, flaw = _open_or_reject(data)
+    if name not in types:
         return Unknown(name, raw)
+    if flaw is None and raw.count(b",") > _MOST_VALUES:
+        flaw = "too many values to look for what is wrong"
     try:
-        return reader(cls)(raw)
+        return _salvaged(types[name], raw, flaw)
     except Misfit as misfit:
         fault = misfit
     if strict:
         raise InvalidEvent(name, f"${fault.path}", fault.reason)
     return Unknown(name, raw, f"${fault.path}: {fault.reason}")
+
+
+def _salvaged(cls: type[Event], raw: bytes, flaw: str | None) -> Any:
+    if flaw is not None:
+        raise Misfit("", flaw)
+    try:
+        return reader(cls)(raw)
+    except RecursionError:
+        raise Misfit("", "nested too deeply") from None
 
 
 server_codec: Codec[server.ServerEvent] = Codec(server.ServerEvent)
@@ -272,11 +298,9 @@ translation_server_codec: Codec[translation.ServerEvent] = Codec(translation.Ser
 translation_client_codec: Codec[translation.ClientEvent] = Codec(translation.ClientEvent)
 """What a client sends on ``/v1/realtime/translations``."""
 
-_NAMES = {
-    name.encode(): name
-    for codec in (server_codec, client_codec, translation_server_codec, translation_client_codec)
-    for name in map(intern, codec.types)
-}
+_CODECS = (server_codec, client_codec, translation_server_codec, translation_client_codec)
+_ONE_STRING = {name: name for codec in _CODECS for name in codec.types}
+_NAMES = {name.encode(): name for name in _ONE_STRING}
 
 decode_server: _Decode[server.ServerEvent] = server_codec.decode
 """``decode_server(data, *, strict=False)``: the event in a frame from the service, or an ``Unknown``.
@@ -288,3 +312,24 @@ decode_client: _Decode[client.ClientEvent] = client_codec.decode
 
 Raises :class:`NotAnEvent`, and with ``strict`` :class:`InvalidEvent`; ``help()`` on it tells all.
 """
+
+
+def decode_body(data: Data, body: type[S]) -> S:
+    """A REST body of :mod:`rtproto.types`, as ``ClientSecretCreateResponse``, or any other noun by itself.
+
+    It is open inside as events are: an unknown kind of tool, session … is an ``Unknown`` in its place.
+
+    Raises:
+        InvalidEvent: the data is not such a body; its ``type`` is the class's name.
+    """
+    try:
+        return msgspec.json.decode(data, type=body)
+    except REFUSALS as refusal:
+        fault = Misfit.of(refusal)
+    try:
+        return reader(body)(_as_bytes(data))  # type: ignore[no-any-return]
+    except Misfit as misfit:
+        fault = misfit
+    except (UnicodeError, RecursionError):
+        pass
+    raise InvalidEvent(body.__name__, f"${fault.path}", fault.reason)

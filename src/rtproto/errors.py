@@ -23,10 +23,10 @@ class NotAnEvent(RtprotoError, ValueError):
 
 
 class InvalidEvent(RtprotoError, ValueError):
-    """Under ``strict=True``: an event of a known type whose shape is wrong."""
+    """An event of a known type and the wrong shape, under ``strict=True``; or a REST body of the wrong shape."""
 
     type: str
-    """The event's wire name."""
+    """The event's wire name; a body's class."""
     path: str
     """Where the first fault is, as in ``$.item.content[0].text``."""
     reason: str

@@ -117,12 +117,10 @@ class ItemType(StrEnum):
     CODE_INTERPRETER_CALL = "code_interpreter_call"
     FILE_SEARCH_CALL = "file_search_call"
 
-    @property
     def is_function_call(self) -> bool:
         """Whether the item asks for a function of yours: ``function_call`` or ``function_tool_call``."""
         return self in _FUNCTION_CALLS
 
-    @property
     def is_builtin_tool_call(self) -> bool:
         """Whether the service runs the tool itself: web search, code interpreter or file search."""
         return self in _BUILTIN_TOOL_CALLS

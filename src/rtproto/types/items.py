@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from msgspec import UNSET
 
-from rtproto._struct import Base64, Json, Maybe, Open, Struct, Tagged
+from rtproto._struct import Base64, Json, Maybe, Open, Parts, Struct, Tagged
 from rtproto.types.open_enums import ImageDetail, ItemStatus, LegacyAudioFormat, MessagePhase, Role
 
 __all__ = [
@@ -160,7 +160,7 @@ class FunctionCallOutput(Tagged, kw_only=True, tag="function_call_output"):
     """How far it is; says nothing to the model."""
     call_id: str
     """Which call this answers."""
-    output: str | list[Json] | None
+    output: str | Parts | None
     """The result as text; some servers take a list of parts, or null."""
 
 

@@ -50,8 +50,8 @@ class PromptFile(Tagged, kw_only=True, tag="input_file"):
     """Its name."""
     file_data: Maybe[Base64] = UNSET
     """Its content, base64."""
-    file_url: Maybe[str] = UNSET
-    """Where it is."""
+    file_url: Maybe[Base64] = UNSET
+    """Where it is: a URL or a data URI."""
     detail: Maybe[FileDetail] = UNSET
     """How closely the model looks at its pages."""
     prompt_cache_breakpoint: Maybe[PromptCacheBreakpoint] = UNSET

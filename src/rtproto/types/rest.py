@@ -1,6 +1,6 @@
 """The bodies of the REST calls around a session: client secrets, calls, and the incoming-call webhook.
 
-They are plain Structs: read one with ``msgspec.json.decode(body, type=ClientSecretCreateResponse)``.
+Read one with ``rtproto.decode_body(data, ClientSecretCreateResponse)``, write one with ``rtproto.encode``.
 """
 
 from msgspec import UNSET
@@ -76,8 +76,8 @@ class TranslationClientSecretCreateResponse(Struct, kw_only=True):
 class CallCreateRequest(Struct, kw_only=True):
     """``POST /v1/realtime/calls``, a multipart form; ``…/accept`` takes a bare session."""
 
-    sdp: str
-    """The WebRTC offer."""
+    sdp: Secret
+    """The WebRTC offer; it holds a password."""
     session: Maybe[SessionCreateRequest] = UNSET
     """The session that it opens."""
 
@@ -101,7 +101,7 @@ class SipHeader(Struct, kw_only=True):
 
     name: str
     """Its name."""
-    value: str
+    value: Secret
     """Its value."""
 
 
