@@ -34,9 +34,10 @@ LAYERS = {
     "": 12,
     "cli._source": 13,
     "cli.check": 14,
-    "cli.inspect": 14,
-    "cli": 15,
-    "__main__": 16,
+    "cli.tally": 14,
+    "cli.inspect": 15,
+    "cli": 16,
+    "__main__": 17,
 }
 
 

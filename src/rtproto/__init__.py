@@ -1,4 +1,4 @@
-"""The OpenAI Realtime protocol on the wire: every frame typed, every byte kept, nothing lost, nothing fatal.
+"""The OpenAI Realtime protocol on the wire: events typed, what is not typed kept as bytes, nothing fatal.
 
 ``decode_server`` and ``decode_client`` turn a frame into a frozen Struct of :mod:`rtproto.server` or
 :mod:`rtproto.client`, or into an :class:`Unknown` that holds its bytes. ``encode`` turns it back. A

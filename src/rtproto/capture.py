@@ -30,6 +30,7 @@ MAX_LINE_BYTES = 64 * 2**20
 
 _GZIP = b"\x1f\x8b"
 _MILLISECONDS = 1e11
+_LAST_MILLISECOND = 253402300800000  # of the year 9999
 
 
 class Lines(Protocol):
@@ -129,6 +130,8 @@ def _seconds(timestamp: object) -> float | None:
             return datetime.fromisoformat(timestamp).timestamp()
         except ValueError:
             return None
-    if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
-        return timestamp / 1000 if timestamp > _MILLISECONDS else float(timestamp)
-    return None
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int | float):
+        return None
+    if abs(timestamp) > _LAST_MILLISECOND:
+        return None
+    return timestamp / 1000 if timestamp > _MILLISECONDS else float(timestamp)

@@ -23,7 +23,7 @@ class NotAnEvent(RtprotoError, ValueError):
 
 
 class InvalidEvent(RtprotoError, ValueError):
-    """An event of a known type and the wrong shape, under ``strict=True``; or a REST body of the wrong shape."""
+    """With ``strict=True``, an event of a known type and the wrong shape; or such a REST body."""
 
     type: str
     """The event's wire name; a body's class."""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from rtproto.cli import cli
+from rtproto.cli import _source, cli
 from tests.conftest import HERE
 
 SESSION = HERE.parent / "examples" / "session.jsonl"
@@ -81,6 +82,7 @@ def session(input_format: Any, output_format: Any) -> dict[str, Any]:
         ({"type": "audio/pcmu"}, {"type": "audio/pcma"}, (0.6, 0.6)),
         ("pcm16", "g711_ulaw", (0.1, 0.6)),
         ({"type": "audio/opus"}, None, (0.1, 0.1)),
+        ({"type": "audio/pcm", "rate": 16000.0}, {"type": "audio/pcm", "rate": -1}, (0.15, 0.1)),
     ],
 )
 def test_inspect_tells_audio_in_seconds(
@@ -94,11 +96,12 @@ def test_inspect_tells_audio_in_seconds(
 def test_inspect_hears_translations_too() -> None:
     capture = lines(
         {"type": "session.input_audio_buffer.append", "audio": "AAAA" * 1600},
-        {"type": "session.output_audio.delta", "event_id": "e", "delta": "AAA=" * 1600},
+        {"type": "session.output_audio.delta", "event_id": "e", "delta": "AAAA" * 1600},
+        {"type": "session.output_audio.delta", "event_id": "e", "delta": "AAAA" * 1600, "sample_rate": 8000},
     )
     found = report("inspect", "-", data=capture)
-    assert found["typed"] == 2
-    assert found["audio_seconds"]["client"] == 0.1
+    assert found["typed"] == 3
+    assert found["audio_seconds"] == {"client": 0.1, "server": 0.4}
 
 
 def test_inspect_tells_directions_by_name_where_the_capture_does_not() -> None:
@@ -171,6 +174,87 @@ def test_gzip_is_read_from_files_and_from_standard_input(command: str, tmp_path:
     assert run(command, "-", data=path.read_bytes()).stdout == expected
 
 
+HUGE = b"9" * 5000
+HOSTILE = {
+    "a number out of range": b'{"type":"session.closed","event_id":"e","a":1e999}',
+    "a huge number": b'{"type":"session.closed","event_id":"e","a":' + HUGE + b"}",
+    "a huge timestamp": b'{"timestamp":1' + b"0" * 320 + b',"raw":"{\\"type\\":\\"x\\"}"}',
+    "a huge negative timestamp": b'{"timestamp":-1' + b"0" * 320 + b',"raw":"{\\"type\\":\\"x\\"}"}',
+    "invalid UTF-8 that no model reads": b'{"type":"input_audio_buffer.cleared","event_id":"e","a":"\xff"}',
+    "a huge number that no model reads": b'{"type":"input_audio_buffer.cleared","event_id":"e","a":'
+    + HUGE
+    + b"}",
+    "deep nesting that the model reads": b'{"type":"session.update","session":{"type":"realtime","tools":'
+    b'[{"type":"function","parameters":%s}]}}' % (b'{"a":' * 600 + b"1" + b"}" * 600),
+    "huge usage": b'{"type":"response.done","event_id":"e","response":{"usage":{"total_tokens":%s}}}'
+    % HUGE[:4300],
+    "an odd rate": b'{"type":"session.update","session":{"type":"realtime","audio":{"input":{"format":'
+    b'{"type":"audio/pcm","rate":-5}}}}}',
+    "half a surrogate pair": b'{"type":"error","x":"\\ud83d"}',
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("arguments", [("inspect",), ("inspect", "--json"), ("check",), ("check", "--json")])
+def test_a_hostile_line_is_no_traceback(arguments: tuple[str, ...], line: bytes) -> None:
+    result = run(*arguments, "-", data=line * 3 + b"\n" + line + b"\n" + line)
+    assert result.exit_code in {0, 1}
+    assert isinstance(result.exception, SystemExit | None)
+
+
+def test_no_escape_sequence_reaches_the_terminal() -> None:
+    event = {"type": "\x1b[31mred", "\x1b[2J": 1}
+    error = {
+        "type": "error",
+        "event_id": "e",
+        "error": {"type": "\x1b]0;x\x07", "code": "[bold]", "message": ""},
+    }
+    part = {"type": "response.cancel", "\x1b[2J": 1}
+    for command in ("inspect", "check"):
+        shown = run(command, "-", data=lines(event, error, part)).output
+        assert "\x1b" not in shown
+        assert "\\u001b[31mred" in shown
+    assert "([bold])" in run("inspect", "-", data=lines(error)).stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_may_not_speak_utf_8(encoding: str) -> None:
+    data = SESSION.read_bytes() + lines({"type": "日本語.イベント"}) + b"\nx"
+    for command in (["inspect"], ["check"], ["inspect", "--json"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "rtproto", *command, "-"],
+            input=data,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        )
+        assert result.returncode in {0, 1}
+        assert b"Traceback" not in result.stderr
+        assert b"\\u65e5" in result.stdout or "日".encode() in result.stdout
+
+
+def test_standard_input_may_be_closed() -> None:
+    code = "import sys; sys.stdin = None; from rtproto.cli import cli; cli(['inspect', '-'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert result.returncode == 2
+    assert "standard input is closed" in result.stderr
+
+
+def test_a_great_many_names_share_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_source, "_MOST_ROWS", 5)
+    data = lines(*({"type": f"new.{number}", f"x{number}": 1} for number in range(20)))
+    found = report("inspect", "-", data=data)
+    assert found["frames"] == 20
+    assert [row["type"] for row in found["events"]] == [*(f"new.{number}" for number in range(5)), "…"]
+    assert len(report("check", "-", data=data)["drift"]) == 6
+
+
+def test_what_is_no_capture_does_not_pass_the_check() -> None:
+    result = run("check", "-", data="UTF-16".encode("utf-16"))
+    assert result.exit_code == 1
+    assert "no line of it holds a frame" in result.stderr
+
+
 def test_an_empty_capture_is_no_error() -> None:
     assert run("inspect", "-", data=b"").exit_code == 0
     assert run("check", "-", data=b"").exit_code == 0
@@ -198,6 +282,7 @@ def test_check_tells_every_path_that_is_not_modelled() -> None:
         DELTA | {"latency": "0.6", "rid": None},
         {"type": "new.event", "x": 1},
         {"type": "response.cancel", "response_id": 5},
+        *({"type": "response.create", "response": {"tools": [{"type": "mcp"}] * n}} for n in (1, 2)),
         {
             "type": "response.create",
             "response": {
@@ -208,11 +293,12 @@ def test_check_tells_every_path_that_is_not_modelled() -> None:
     result = run("check", "-", "--json", data=capture)
     assert result.exit_code == 1
     found = json.loads(result.stdout)
-    assert found["frames"] == 5
+    assert found["frames"] == 7
     assert [(d["type"], d["path"], d["problem"], d["frames"]) for d in found["drift"]] == [
         ("response.cancel", "$.response_id", "Expected `str | null`, got `int`", 1),
         ("response.create", "$.response.input[].content[]", "unknown kind 'scent'", 1),
         ("response.create", "$.response.input[].mood", "not modelled", 1),
+        ("response.create", "$.response.tools[].server_label", "missing", 2),
         ("new.event", "$.type", "unknown event", 1),
         ("response.output_audio.delta", "$.latency", "not modelled", 2),
         ("response.output_audio.delta", "$.rid", "not modelled", 1),

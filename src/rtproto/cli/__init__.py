@@ -1,5 +1,8 @@
 """The command line hands on what it is told: one module per command. It needs the extra ``cli``."""
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from rtproto._version import __version__
@@ -13,6 +16,9 @@ __all__ = ["cli"]
 @click.version_option(__version__, prog_name="rtproto")
 def cli() -> None:
     """See what is in a capture of OpenAI Realtime traffic."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A terminal may not speak UTF-8.
 
 
 cli.add_command(inspect)

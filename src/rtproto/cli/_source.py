@@ -1,15 +1,16 @@
 """A capture reaches every command as one stream of decoded frames, with a progress bar if it is long."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.text import Text
 
 from rtproto._struct import Event
 from rtproto.capture import Direction, Record, Skipped, open_capture, read
@@ -24,12 +25,32 @@ from rtproto.codec import (
 from rtproto.errors import NotAnEvent
 from rtproto.unknown import Unknown
 
-__all__ = ["Frame", "Surface", "capture_argument", "console", "frames", "json_option", "surface_option"]
+__all__ = [
+    "Frame",
+    "Surface",
+    "bounded",
+    "capture_argument",
+    "console",
+    "frames",
+    "json_option",
+    "shown",
+    "surface_option",
+]
 
 Surface: TypeAlias = str
 """``auto``, ``realtime`` or ``translation``: which codecs read a capture."""
 
 _LARGE_FILE = 8 * 2**20
+
+_MOST_ROWS = 10_000
+
+Key = TypeVar("Key")
+
+
+def bounded(rows: Mapping[Key, object], key: Key, rest: Key) -> Key:
+    """The row to count under: a capture may name more things than memory holds, so the rest shares one."""
+    return key if key in rows or len(rows) < _MOST_ROWS else rest
+
 
 _CODECS: dict[str, dict[Direction, Codec[Any]]] = {
     "realtime": {"client": client_codec, "server": server_codec},
@@ -58,6 +79,11 @@ def console(*, stderr: bool = False) -> Console:
 _WIDE = 140
 
 
+def shown(text: str) -> Text:
+    """Text from a capture, made safe to print: no markup, and no escape sequence reaches the terminal."""
+    return Text("".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text))
+
+
 class Frame(NamedTuple):
     """A frame that is an event."""
 
@@ -68,6 +94,8 @@ class Frame(NamedTuple):
 
 def frames(capture: Path, surface: Surface) -> Iterator[Frame | Skipped]:
     """Every line of the capture, as an event or as the reason why it is none."""
+    if str(capture) == "-" and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise click.UsageError("standard input is closed")
     with nullcontext(sys.stdin.buffer) if str(capture) == "-" else capture.open("rb") as file:
         for line in _with_progress(file, capture):
             yield line if isinstance(line, Skipped) else _decode(line, surface)
@@ -100,7 +128,10 @@ def _best_frame(record: Record) -> Frame:
 
 
 def _same_json(ours: bytes, theirs: bytes) -> bool:
-    return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))
+    try:
+        return bool(msgspec.json.decode(ours) == msgspec.json.decode(theirs))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False  # Numbers that no Python number holds, for one.
 
 
 def _with_progress(file: IO[bytes], capture: Path) -> Iterator[Record | Skipped]:

@@ -1,6 +1,7 @@
 """``rtproto check`` finds what the model does not hold: it decodes, encodes and compares every frame."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any, NamedTuple, TypeGuard
 import click
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from rtproto.capture import Direction, Skipped
 from rtproto.cli._source import (
     Frame,
     Surface,
+    bounded,
     capture_argument,
     console,
     frames,
     json_option,
+    shown,
     surface_option,
 )
 from rtproto.codec import encode
@@ -49,10 +51,24 @@ def drifts(frame: Frame) -> Iterator[Drift]:
 def _problems(event: Any, raw: bytes) -> Iterator[tuple[str, str]]:
     if isinstance(event, Unknown):
         path, _, reason = (event.error or "$.type: unknown event").partition(": ")
-        yield path, reason
+        yield re.sub(r"\[\d+\]", "[]", path), reason
         return
     yield from _unknown_kinds(event, "$")
-    yield from _differences(json.loads(raw), json.loads(encode(event)), "$")
+    try:
+        yield from list(_differences(_json(raw), _json(encode(event)), "$"))
+    except (ValueError, RecursionError):
+        yield "$", "nested too deeply to compare"
+
+
+def _json(raw: bytes) -> Any:
+    return json.loads(raw.decode(errors="replace"), parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) < _MOST_DIGITS else digits
+
+
+_MOST_DIGITS = 4000  # Python turns no longer text into an int.
 
 
 def _unknown_kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -108,15 +124,21 @@ def check(context: click.Context, capture: Path, surface: Surface, as_json: bool
     Decodes and encodes every frame and compares; prints every path that differs. Exit status 1 if any does.
     """
     found: Counter[Drift] = Counter()
-    lines = 0
+    read = skipped = 0
     for frame in frames(capture, surface):
         if isinstance(frame, Skipped):
+            skipped += 1
             click.echo(f"line {frame.line}: skipped: {frame.reason}", err=True)
         else:
-            lines += 1
-            found.update(set(drifts(frame)))
-    _print_json(found, lines) if as_json else _print_table(found, lines)
+            read += 1
+            found.update({bounded(found, drift, _MORE) for drift in drifts(frame)})
+    if skipped and not read:
+        raise click.ClickException("no line of it holds a frame")
+    _print_json(found, read) if as_json else _print_table(found, read)
     context.exit(1 if found else 0)
+
+
+_MORE = Drift("server", "…", "…", "more than can be listed")
 
 
 def _print_json(found: Counter[Drift], frames_read: int) -> None:
@@ -135,7 +157,7 @@ def _print_table(found: Counter[Drift], frames_read: int) -> None:
     )
     for header in ("from", "type", "path", "problem"):
         table.add_column(header, overflow="fold")
-    table.add_column("frames", justify="right")
+    table.add_column("frames", justify="right", no_wrap=True)
     for place, count in sorted(found.items()):
-        table.add_row(*map(escape, place), f"{count:,}")
+        table.add_row(*map(shown, place), f"{count:,}")
     out.print(table)
