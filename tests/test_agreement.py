@@ -1,5 +1,6 @@
 """A wire name has one constant and one class, by one law, and the unions hold every class in order."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -7,8 +8,8 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 import pytest
 
-from rtproto import client, event_types, server, translation
-from rtproto._struct import Event
+from rtproto import client, event_types, server, translation, types
+from rtproto._struct import Event, Open, Tagged, _elided_fields
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -17,7 +18,7 @@ from rtproto.codec import (
     translation_server_codec,
 )
 
-from .conftest import OwnFrame
+from .conftest import CODECS, OwnFrame, own_frames
 
 SURFACES = [
     pytest.param(client, client.ClientEvent, event_types.RealtimeClientEvent, client_codec, id="client"),
@@ -90,3 +91,48 @@ def _is_scalar(field: msgspec.structs.FieldInfo) -> bool:
     """Whether a field holds nothing that could hold the event in turn."""
     members = get_args(field.type) if get_origin(field.type) in (Union, UnionType) else (field.type,)
     return all(getattr(m, "__origin__", m) in (str, int, float, NoneType, msgspec.UnsetType) for m in members)
+
+
+@each_surface
+def test_our_own_frames_cover_every_event(
+    module: ModuleType, union: Any, family: type[StrEnum], codec: Codec[Any]
+) -> None:
+    frames = [parameter.values[0] for parameter in own_frames()]
+    assert {frame.type for frame in frames if frame.codec is codec} == {*codec.types}
+
+
+def _within(annotation: Any) -> Iterator[Any]:
+    """An annotation, and all that it is made of."""
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _within(argument)
+
+
+STRUCTS: list[type[msgspec.Struct]] = [
+    cls
+    for cls in (
+        *vars(types).values(),
+        *(event for codec in CODECS.values() for event in codec.types.values()),
+    )
+    if isinstance(cls, type) and issubclass(cls, msgspec.Struct)
+]
+FIELDS = [(struct, field) for struct in STRUCTS for field in msgspec.structs.fields(struct)]
+MEDIA_OR_SECRET = {"audio", "image_url", "file_data", "file_url", "authorization", "headers", "sdp"}
+
+
+def test_every_union_of_kinds_is_open() -> None:
+    unions = [
+        (struct, field.name, get_args(annotation))
+        for struct, field in FIELDS
+        for annotation in _within(field.type)
+        if get_origin(annotation) in (Union, UnionType)
+    ]
+    for struct, name, members in unions:
+        kinds = [member for member in members if isinstance(member, type) and issubclass(member, Tagged)]
+        assert len(kinds) < 2 or Open in members, (struct, name)
+
+
+def test_a_field_that_holds_media_or_a_secret_is_elided() -> None:
+    for struct, field in FIELDS:
+        if field.name in MEDIA_OR_SECRET and str in list(_within(field.type)):
+            assert _elided_fields(struct)[field.name], (struct, field.name)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import click
 import pytest
@@ -31,8 +32,12 @@ def _tree(module: ModuleType) -> ast.Module:
 def test_the_list_holds_what_the_module_defines(module: ModuleType) -> None:
     assert len(set(module.__all__)) == len(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
-    defined = {n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__}
-    assert {name for name in defined if not name.startswith("_")} <= {*module.__all__, "T", "E_co", "S"}
+    defined = {
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__ and not isinstance(value, TypeVar)
+    }
+    assert {name for name in defined if not name.startswith("_")} <= set(module.__all__)
 
 
 def test_the_package_exports_what_the_design_names() -> None:
@@ -40,7 +45,7 @@ def test_the_package_exports_what_the_design_names() -> None:
     codecs = {"server_codec", "client_codec", "translation_server_codec", "translation_client_codec"}
     functions = {"decode_server", "decode_client", "decode_body", "encode", "encode_into", "probe_type"}
     classes = {"Codec", "Unknown", "RtprotoError", "NotAnEvent", "InvalidEvent", "UNSET", "UnsetType"}
-    assert set(rtproto.__all__) == surfaces | codecs | functions | classes
+    assert set(rtproto.__all__) == surfaces | codecs | functions | classes | {"__version__"}
 
 
 @pytest.mark.parametrize("module", [rtproto, *MODULES], ids=lambda module: module.__name__)
@@ -57,7 +62,10 @@ def test_every_public_name_is_documented(module: ModuleType) -> None:
         if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, click.Command):
             assert inspect.getdoc(value) or getattr(value, "help", None), name
         elif not isinstance(value, ModuleType):
-            assert any(name in _documented_assignments(m) for m in MODULES) or name == "UNSET", name
+            assert any(name in _documented_assignments(m) for m in MODULES) or name in (
+                "UNSET",
+                "__version__",
+            ), name
 
 
 def _documented_assignments(module: ModuleType) -> set[str]:
@@ -79,6 +87,11 @@ def _is_text(node: ast.AST) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def test_types_exports_every_noun_of_every_family() -> None:
+    families = [module for module in MODULES if module.__name__.startswith("rtproto.types.")]
+    assert set(rtproto.types.__all__) == {name for family in families for name in family.__all__}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

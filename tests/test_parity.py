@@ -291,7 +291,8 @@ def listed(found: set[Difference]) -> str:
 
 @pytest.mark.parametrize(("theirs", "ours"), EVENTS.values(), ids=EVENTS)
 def test_both_name_the_same_events(theirs: Any, ours: Any) -> None:
-    assert {event.type for event in members(ours)} == set().union(*map(tags, members(theirs)))
+    excused_here = {event.type for event in members(ours) if ("openai", event.__name__, ALONE) in excused()}
+    assert {event.type for event in members(ours)} - excused_here == set().union(*map(tags, members(theirs)))
 
 
 def test_every_difference_has_a_reason() -> None:

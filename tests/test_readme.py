@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 
-from .conftest import HERE
+from .conftest import CODECS, HERE
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -28,6 +28,20 @@ def test_ci_runs_its_second_command() -> None:
     first, second = _blocks("console")
     assert first.strip().endswith("rtproto inspect examples/session.jsonl")
     assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == second.strip()
+
+
+def test_it_counts_right() -> None:
+    unions = [codec.types for codec in CODECS.values()]
+    words = {3: "three", 7: "seven", 11: "Eleven"}
+    counts = [len(types) for types in unions]
+    client, server, translation_client, translation_server = counts
+    assert f"{words[client]} client and {server} server events of" in README
+    assert (
+        f"{words[translation_client]} and {words[translation_server]} of `/v1/realtime/translations`"
+        in README
+    )
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"{client}, {server} and {translation_client} + {translation_server} events" in changelog
 
 
 def test_its_links_lead_somewhere() -> None:

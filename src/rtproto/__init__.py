@@ -8,6 +8,7 @@ field that is ``UNSET`` is not on the wire; one that is ``None`` is null there.
 from msgspec import UNSET, UnsetType
 
 from rtproto import capture, event_types, types
+from rtproto._version import __version__
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -33,6 +34,7 @@ __all__ = [
     "RtprotoError",
     "Unknown",
     "UnsetType",
+    "__version__",
     "capture",
     "client",
     "client_codec",

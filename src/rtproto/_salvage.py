@@ -90,7 +90,9 @@ def _in_one_go_or(read: Reader, annotation: Any) -> Reader:
 def _struct(cls: type[msgspec.Struct]) -> Reader:
     """Read a Struct by way of its shadow."""
     config = cls.__struct_config__
-    inner = {field.name: reader(field.type) for field in msgspec.structs.fields(cls) if _is_open(field.type)}
+    inner = {
+        field.name: reader(field.type) for field in msgspec.structs.fields(cls) if _needs_reader(field.type)
+    }
     shadow = msgspec.defstruct(
         f"{cls.__name__}Shadow",
         [_shadow_field(field, field.name in inner) for field in msgspec.structs.fields(cls)],
@@ -201,7 +203,7 @@ def reader(annotation: Any) -> Reader:
     if _is_struct(annotation):
         return _struct(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
-    if not _is_open(annotation):
+    if not _needs_reader(annotation):
         return _plain(_lenient(annotation))
     if origin in _UNIONS:
         return _in_one_go_or(_union(tuple(member for member in args if member is not UnsetType)), annotation)
@@ -212,13 +214,13 @@ _UNIONS = (Union, UnionType)
 
 
 @cache
-def _is_open(annotation: Any) -> bool:
+def _needs_reader(annotation: Any) -> bool:
     """Whether a value of this type may hold a Struct that needs a reader, at any depth."""
     if _is_struct(annotation):
         types = [field.type for field in msgspec.structs.fields(annotation)]
         is_kind = annotation is Open or _is_kind_by_shape(annotation)
-        return is_kind or any(_is_open(t) or _lenient(t) != t for t in types)
-    return any(map(_is_open, get_args(annotation)))
+        return is_kind or any(_needs_reader(t) or _lenient(t) != t for t in types)
+    return any(map(_needs_reader, get_args(annotation)))
 
 
 def _lenient(annotation: Any) -> Any:
@@ -226,7 +228,7 @@ def _lenient(annotation: Any) -> Any:
     if annotation is int:
         return _Whole
     origin, args = get_origin(annotation), get_args(annotation)
-    if origin in _UNIONS and float not in args:
+    if origin in _UNIONS and float not in args:  # int | float takes 1500.0 as it is.
         return Union[tuple(map(_lenient, args))]
     return GenericAlias(list, _lenient(args[0])) if origin is list else annotation
 

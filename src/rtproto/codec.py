@@ -80,9 +80,8 @@ def _as_it_came(value: object) -> msgspec.Raw:
 
 _encoder = msgspec.json.Encoder(enc_hook=_as_it_came)
 
-encode: Callable[[Struct | Unknown], bytes] = (
-    _encoder.encode
-)  # The C method itself: a def costs a third more.
+# The C method itself: a def around it would cost a third more.
+encode: Callable[[Struct | Unknown], bytes] = _encoder.encode
 """The event, or any noun, as compact JSON: null where a field is ``None``, nothing where it is ``UNSET``;
 an ``Unknown``, also inside an event, as its own bytes.
 
@@ -107,7 +106,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-def _open(data: Data) -> tuple[str, bytes]:
+def _envelope(data: Data) -> tuple[str, bytes]:
     """The ``type`` of what is an event from end to end, and its bytes; raises one of ``REFUSALS``."""
     name = _decode_envelope(data).type
     raw = data if type(data) is bytes else _as_bytes(data)
@@ -120,16 +119,16 @@ def _as_bytes(data: Data) -> bytes:
     return data.encode() if isinstance(data, str) else bytes(data)
 
 
-def _open_or_reject(data: Data) -> tuple[str, bytes, str | None]:
+def _read_envelope(data: Data) -> tuple[str, bytes, str | None]:
     """The same for every event there is, and what msgspec cannot read in it; raises :class:`NotAnEvent`."""
     try:
-        return *_open(data), None
+        return *_envelope(data), None
     except REFUSALS as refusal:
         reason = refusal
-    return _open_beside_surrogate(data) or _reject(reason)
+    return _read_envelope_beside_surrogate(data) or _reject(reason)
 
 
-def _open_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None:
+def _read_envelope_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None:
     """An event with half a surrogate pair: RFC 8259 allows one, and JavaScript writes one when it cuts an
     emoji in two, but msgspec reads none.
     """
@@ -174,7 +173,7 @@ def probe_type(data: Data) -> str:
     """
     front = _type_first_in_text(data) if isinstance(data, str) else _type_first_in_bytes(data)
     if front is None:
-        name = _open_or_reject(data)[0]
+        name = _read_envelope(data)[0]
     else:
         found: str | bytes = front[1]
         name = found if isinstance(found, str) else _NAMES.get(found) or _decoded(found)
@@ -233,7 +232,7 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
 
     def unknown(data: Data) -> Unknown | None:
         try:
-            name, raw = _open(data)
+            name, raw = _envelope(data)
         except REFUSALS:
             return None
         return None if name in known else Unknown(name, raw)
@@ -266,7 +265,7 @@ _MOST_VALUES = 20_000
 
 def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
     """What an event is that the union refused."""
-    name, raw, flaw = _open_or_reject(data)
+    name, raw, flaw = _read_envelope(data)
     if name not in types:
         return Unknown(name, raw)
     if flaw is None and raw.count(b",") > _MOST_VALUES:

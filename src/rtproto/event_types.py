@@ -1,7 +1,8 @@
 """Every wire name is spelled once, here: one enum per family, each member a plain string on the wire.
 
-The Realtime families name the events of :mod:`rtproto.events`. The first nine families name the
-streaming events and output items of the Responses API, which gateways meet beside Realtime traffic.
+The last four families name the events of :mod:`rtproto.events`. The first nine name the streaming events
+of the Responses API, which gateways meet beside Realtime traffic; a few names are in both. ``ItemType`` is
+for either.
 """
 
 from enum import StrEnum

@@ -329,4 +329,5 @@ def test_without_its_extra_the_command_says_what_to_install() -> None:
 )
 def test_help_is_there(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
-    assert "rtproto" in result.output or "Usage" in result.output
+    assert result.exit_code == (0 if arguments else 2)
+    assert "rtproto, version" in result.output if "--version" in arguments else "Usage: " in result.output

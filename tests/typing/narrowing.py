@@ -44,3 +44,12 @@ def function_calls(event: server.ServerEvent | Unknown) -> str:
         return event.call_id
     call = server.get_function_call(event)
     return "" if call is None else call.arguments
+
+
+def states_in_a_match(usage: types.Usage) -> int:
+    match usage.total_tokens:
+        case None | UnsetType():
+            return 0
+        case tokens:
+            assert_type(tokens, int)
+            return tokens or 0

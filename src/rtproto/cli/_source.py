@@ -41,8 +41,8 @@ Surface: TypeAlias = str
 """``auto``, ``realtime`` or ``translation``: which codecs read a capture."""
 
 _LARGE_FILE = 8 * 2**20
-
 _MOST_ROWS = 10_000
+_WIDE = 140
 
 Key = TypeVar("Key")
 
@@ -74,9 +74,6 @@ def console(*, stderr: bool = False) -> Console:
     """Where tables go: as wide as the terminal, and wide enough for every name in a file or a pipe."""
     plain = Console(stderr=stderr, highlight=False)
     return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDE)
-
-
-_WIDE = 140
 
 
 def shown(text: str) -> Text:
@@ -120,11 +117,16 @@ def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Frame:
 def _best_frame(record: Record) -> Frame:
     """The surfaces share a few names; translation's is right where it alone holds all of the frame."""
     realtime = _frame(record, _CODECS["realtime"])
-    if not isinstance(getattr(realtime.event, "session", realtime.event), Unknown):
+    if not _is_foreign(realtime.event):
         return realtime
     translation = _frame(record, _CODECS["translation"])
     is_whole = isinstance(translation.event, Event) and _same_json(encode(translation.event), record.raw)
     return translation if is_whole else realtime
+
+
+def _is_foreign(event: Event | Unknown) -> bool:
+    """Whether an event is not Realtime's, or its session is not."""
+    return isinstance(event, Unknown) or isinstance(getattr(event, "session", None), Unknown)
 
 
 def _same_json(ours: bytes, theirs: bytes) -> bool:

@@ -55,12 +55,14 @@ def _problems(event: Any, raw: bytes) -> Iterator[tuple[str, str]]:
         return
     yield from _unknown_kinds(event, "$")
     try:
-        yield from list(_differences(_json(raw), _json(encode(event)), "$"))
-    except (ValueError, RecursionError):
-        yield "$", "nested too deeply to compare"
+        found = list(_differences(_json(raw), _json(encode(event)), "$"))
+    except RecursionError:
+        found = [("$", "nested too deeply to compare")]
+    yield from found
 
 
 def _json(raw: bytes) -> Any:
+    """As Python objects; invalid UTF-8 and endless digits, which no model reads, are no matter."""
     return json.loads(raw.decode(errors="replace"), parse_int=_integer)
 
 
@@ -90,8 +92,8 @@ def _differences(wire: Any, model: Any, path: str) -> Iterator[tuple[str, str]]:
         for name in wire.keys() | model.keys():
             yield from _member(wire, model, name, f"{path}.{name}")
     elif _is_list(wire) and _is_list(model) and len(wire) == len(model):
-        for ours, theirs in zip(wire, model, strict=True):
-            yield from _differences(ours, theirs, f"{path}[]")
+        for wire_item, model_item in zip(wire, model, strict=True):
+            yield from _differences(wire_item, model_item, f"{path}[]")
     elif wire != model or type(wire) is not type(model):
         yield path, "changed"
 
@@ -138,7 +140,7 @@ def check(context: click.Context, capture: Path, surface: Surface, as_json: bool
     context.exit(1 if found else 0)
 
 
-_MORE = Drift("server", "…", "…", "more than can be listed")
+_MORE = Drift("server", "…", "…", "more, on either side, than can be listed")
 
 
 def _print_json(found: Counter[Drift], frames_read: int) -> None:

@@ -87,7 +87,8 @@ class Tally:
         """Count one more line."""
         if isinstance(frame, Skipped):
             self.skipped += 1
-            self.problems += [frame] if len(self.problems) < _SHOWN_PROBLEMS else []
+            if len(self.problems) < _SHOWN_PROBLEMS:
+                self.problems.append(frame)
             return
         key = bounded(self.rows, (frame.direction, frame.event.type), (frame.direction, _REST))
         self.rows.setdefault(key, Row()).add(frame)

@@ -551,7 +551,7 @@ ServerEvent: TypeAlias = (
 
 
 class FunctionCallRequest(NamedTuple):
-    """What a client needs to run a function and answer."""
+    """What a client needs to answer a function call; the function's name is on the event, if it is sent."""
 
     call_id: str
     """What the output must name."""

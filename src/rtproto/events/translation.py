@@ -1,6 +1,7 @@
 """What is spoken on ``/v1/realtime/translations``: three client and seven server events, then their unions.
 
 Several share a wire name with ``/v1/realtime`` and differ in shape, so they have codecs of their own.
+``Error`` is the same class on both, and its ``event_type`` is Realtime's member.
 """
 
 from typing import TypeAlias
