@@ -8,7 +8,7 @@ parts that may hold unknown kinds are left as raw bytes, which are then read in 
 from collections.abc import Callable
 from functools import cache
 from types import GenericAlias, UnionType
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from rtproto._struct import Open
 from rtproto.unknown import Unknown
 
-__all__ = ["REFUSALS", "Misfit", "reader"]
+__all__ = ["REFUSALS", "Misfit", "salvage"]
 
 REFUSALS = (msgspec.DecodeError, ValueError, RecursionError)
 """All that a msgspec decoder raises on bad data: UnicodeError and huge integers are ValueErrors."""
@@ -61,6 +61,22 @@ class _Kind(msgspec.Struct):
     type: Any = ""
 
 
+S = TypeVar("S", bound=msgspec.Struct)
+
+_MOST_VALUES = 20_000
+"""A frame with more commas is not read again: it would take long, and to no honest end."""
+
+
+def salvage(cls: type[S], raw: bytes) -> S:
+    """Read a Struct that msgspec refused, each unknown kind in it as an ``Unknown``; raises :class:`Misfit`."""
+    try:
+        if raw.count(b",") <= _MOST_VALUES:
+            return _reader(cls)(raw)  # type: ignore[no-any-return]
+        return _plain(cls)(raw)  # type: ignore[no-any-return]
+    except RecursionError:
+        raise Misfit("", "nested too deeply") from None
+
+
 def _plain(annotation: Any) -> Reader:
     """Read what holds no open union, in one go."""
     decode = msgspec.json.Decoder(annotation).decode
@@ -91,7 +107,7 @@ def _struct(cls: type[msgspec.Struct]) -> Reader:
     """Read a Struct by way of its shadow."""
     config = cls.__struct_config__
     inner = {
-        field.name: reader(field.type) for field in msgspec.structs.fields(cls) if _needs_reader(field.type)
+        field.name: _reader(field.type) for field in msgspec.structs.fields(cls) if _needs_reader(field.type)
     }
     shadow = msgspec.defstruct(
         f"{cls.__name__}Shadow",
@@ -121,7 +137,7 @@ def _shadow_field(field: msgspec.structs.FieldInfo, is_open: bool) -> tuple[str,
 
 
 def _list(item: Any) -> Reader:
-    decode, read_item = _plain(list[Raw]), reader(item)
+    decode, read_item = _plain(list[Raw]), _reader(item)
 
     def read(raw: bytes | Raw) -> Any:
         values = decode(raw)
@@ -136,7 +152,7 @@ def _list(item: Any) -> Reader:
 
 
 def _dict(value: Any) -> Reader:
-    decode, read_value = _plain(dict[str, Raw]), reader(value)
+    decode, read_value = _plain(dict[str, Raw]), _reader(value)
 
     def read(raw: bytes | Raw) -> Any:
         try:
@@ -150,7 +166,7 @@ def _dict(value: Any) -> Reader:
 def _union(members: tuple[Any, ...]) -> Reader:
     """Read by the value's JSON kind: an object by its ``type``, a list by its items, the rest in one go."""
     structs = [member for member in members if _is_struct(member)]
-    by_start = {_START[origin]: reader(m) for m in members if (origin := get_origin(m)) in _START}
+    by_start = {_START[origin]: _reader(m) for m in members if (origin := get_origin(m)) in _START}
     if structs:
         by_start[ord("{")] = _object([cls for cls in structs if cls is not Open])
     read_other = _plain(_lenient(Union[members]))
@@ -166,7 +182,7 @@ _START = {list: ord("["), dict: ord("{")}
 
 def _object(structs: list[Any]) -> Reader:
     """Read an object by its ``type``, or by its shape where its kind has no tag."""
-    kinds = {cls.__struct_config__.tag: reader(cls) for cls in structs}
+    kinds = {cls.__struct_config__.tag: _reader(cls) for cls in structs}
 
     def read(raw: bytes | Raw) -> Any:
         kind = _kind_of(raw)
@@ -198,7 +214,7 @@ def _is_kind_by_shape(annotation: Any) -> bool:
 
 
 @cache
-def reader(annotation: Any) -> Reader:
+def _reader(annotation: Any) -> Reader:
     """The reader of a type, made on first use and kept."""
     if _is_struct(annotation):
         return _struct(annotation)

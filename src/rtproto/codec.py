@@ -13,7 +13,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_arg
 
 import msgspec
 
-from rtproto._salvage import REFUSALS, Misfit, reader
+from rtproto._salvage import REFUSALS, Misfit, salvage
 from rtproto._struct import Event, Struct
 from rtproto.errors import InvalidEvent, NotAnEvent
 from rtproto.events import client, server, translation
@@ -259,33 +259,20 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
     return decode
 
 
-_MOST_VALUES = 20_000
-"""A frame with more commas gets no second look inside: it would take long, and to no honest end."""
-
-
 def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
     """What an event is that the union refused."""
     name, raw, flaw = _read_envelope(data)
     if name not in types:
         return Unknown(name, raw)
-    if flaw is None and raw.count(b",") > _MOST_VALUES:
-        flaw = "too many values to look for what is wrong"
-    try:
-        return _salvaged(types[name], raw, flaw)
-    except Misfit as misfit:
-        fault = misfit
+    fault = Misfit("", flaw or "")
+    if flaw is None:
+        try:
+            return salvage(types[name], raw)
+        except Misfit as misfit:
+            fault = misfit
     if strict:
         raise InvalidEvent(name, f"${fault.path}", fault.reason)
     return Unknown(name, raw, f"${fault.path}: {fault.reason}")
-
-
-def _salvaged(cls: type[Event], raw: bytes, flaw: str | None) -> Any:
-    if flaw is not None:
-        raise Misfit("", flaw)
-    try:
-        return reader(cls)(raw)
-    except RecursionError:
-        raise Misfit("", "nested too deeply") from None
 
 
 server_codec: Codec[server.ServerEvent] = Codec(server.ServerEvent)
@@ -326,9 +313,9 @@ def decode_body(data: Data, body: type[S]) -> S:
     except REFUSALS as refusal:
         fault = Misfit.of(refusal)
     try:
-        return reader(body)(_as_bytes(data))  # type: ignore[no-any-return]
+        return salvage(body, _as_bytes(data))
     except Misfit as misfit:
         fault = misfit
-    except (UnicodeError, RecursionError):
+    except UnicodeError:
         pass
     raise InvalidEvent(body.__name__, f"${fault.path}", fault.reason)
