@@ -68,7 +68,7 @@ _MOST_VALUES = 20_000
 
 
 def salvage(cls: type[S], raw: bytes) -> S:
-    """Read a Struct that msgspec refused, each unknown kind in it as an ``Unknown``; raises :class:`Misfit`."""
+    """Read a Struct that msgspec refused, an unknown kind in it as ``Unknown``; raises :class:`Misfit`."""
     try:
         if raw.count(b",") <= _MOST_VALUES:
             return _reader(cls)(raw)  # type: ignore[no-any-return]
