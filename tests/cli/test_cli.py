@@ -134,6 +134,17 @@ def test_inspect_reads_translation_sessions_with_their_own_codec() -> None:
     assert report("check", "-", data=data)["drift"] == []
 
 
+def test_check_names_what_a_translation_event_does_not_model() -> None:
+    capture = lines(
+        {"type": "session.closed", "event_id": "e", "reason": "idle"},
+        {"type": "session.update", "session": {"instructions": "flat, as before GA", "audio": {}}},
+    )
+    assert [(d["type"], d["path"], d["problem"]) for d in report("check", "-", data=capture)["drift"]] == [
+        ("session.update", "$.session", "an object without a type"),
+        ("session.closed", "$.reason", "not modelled"),
+    ]
+
+
 def test_inspect_shows_a_table() -> None:
     shown = run("inspect", SESSION).stdout
     for text in (

@@ -115,13 +115,15 @@ def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Frame:
 
 
 def _best_frame(record: Record) -> Frame:
-    """The surfaces share a few names; translation's is right where it alone holds all of the frame."""
+    """The surfaces share a few names; there translation's is right where it alone holds all of the frame."""
     realtime = _frame(record, _CODECS["realtime"])
     if not _is_foreign(realtime.event):
         return realtime
     translation = _frame(record, _CODECS["translation"])
-    is_whole = isinstance(translation.event, Event) and _same_json(encode(translation.event), record.raw)
-    return translation if is_whole else realtime
+    if isinstance(translation.event, Unknown):
+        return realtime
+    is_shared = isinstance(realtime.event, Event)
+    return realtime if is_shared and not _same_json(encode(translation.event), record.raw) else translation
 
 
 def _is_foreign(event: Event | Unknown) -> bool:

@@ -118,8 +118,8 @@ class Response(Struct, kw_only=True):
     """``realtime.response``."""
     status: Maybe[ResponseStatus] = UNSET
     """How far it is, or how it ended."""
-    status_details: Maybe[StatusDetails] = UNSET
-    """How it ended, where there is more to say; null while it runs and when it completed."""
+    status_details: Maybe[StatusDetails | str] = UNSET
+    """How it ended, if there is more to say; null while it runs and when it completed; xAI sends a string."""
     output: Maybe[list[ConversationItem]] = UNSET
     """What it made, without audio; empty when it begins."""
     conversation_id: Maybe[str] = UNSET
