@@ -27,7 +27,6 @@ Direction: TypeAlias = Literal["client", "server"]
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is skipped; the largest event is an append of 15 MiB."""
 
-
 _GZIP = b"\x1f\x8b"
 _MILLISECONDS = 1e11
 _LAST_MILLISECOND = 253402300800000  # of the year 9999

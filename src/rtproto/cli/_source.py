@@ -8,8 +8,10 @@ from typing import IO, Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
 from rich.text import Text
 
 from rtproto._struct import Event
@@ -33,8 +35,11 @@ __all__ = [
     "console",
     "frames",
     "json_option",
+    "print_json",
     "shown",
     "surface_option",
+    "table",
+    "told",
 ]
 
 Surface: TypeAlias = str
@@ -79,6 +84,21 @@ def console(*, stderr: bool = False) -> Console:
 def shown(text: str) -> Text:
     """Text from a capture, made safe to print: no markup, and no escape sequence reaches the terminal."""
     return Text("".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text))
+
+
+def table(title: str) -> Table:
+    """A table as every command draws it, without its columns."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def print_json(report: dict[str, Any]) -> None:
+    """A report for machines, indented for people."""
+    click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+
+
+def told(skipped: Skipped) -> str:
+    """A line that was skipped, by its number and why."""
+    return f"line {skipped.line}: skipped: {skipped.reason}"
 
 
 class Frame(NamedTuple):

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, TypeGuard
 
 import click
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from rtproto.capture import Direction, Skipped
 from rtproto.cli._source import (
@@ -21,8 +19,11 @@ from rtproto.cli._source import (
     console,
     frames,
     json_option,
+    print_json,
     shown,
     surface_option,
+    table,
+    told,
 )
 from rtproto.codec import encode
 from rtproto.unknown import Unknown
@@ -130,7 +131,7 @@ def check(context: click.Context, capture: Path, surface: Surface, as_json: bool
     for frame in frames(capture, surface):
         if isinstance(frame, Skipped):
             skipped += 1
-            click.echo(f"line {frame.line}: skipped: {frame.reason}", err=True)
+            click.echo(told(frame), err=True)
         else:
             read += 1
             found.update({bounded(found, drift, _MORE) for drift in drifts(frame)})
@@ -145,8 +146,7 @@ _MORE = Drift("server", "…", "…", "more, on either side, than can be listed"
 
 def _print_json(found: Counter[Drift], frames_read: int) -> None:
     drift = [{**place._asdict(), "frames": count} for place, count in sorted(found.items())]
-    report = msgspec.json.encode({"frames": frames_read, "drift": drift})
-    click.echo(msgspec.json.format(report, indent=2).decode())
+    print_json({"frames": frames_read, "drift": drift})
 
 
 def _print_table(found: Counter[Drift], frames_read: int) -> None:
@@ -154,12 +154,10 @@ def _print_table(found: Counter[Drift], frames_read: int) -> None:
     if not found:
         out.print(f"{frames_read:,} frames: all modelled, none changed")
         return
-    table = Table(
-        title=f"Drift in {frames_read:,} frames", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+    rows = table(f"Drift in {frames_read:,} frames")
     for header in ("from", "type", "path", "problem"):
-        table.add_column(header, overflow="fold")
-    table.add_column("frames", justify="right", no_wrap=True)
+        rows.add_column(header, overflow="fold")
+    rows.add_column("frames", justify="right", no_wrap=True)
     for place, count in sorted(found.items()):
-        table.add_row(*map(shown, place), f"{count:,}")
-    out.print(table)
+        rows.add_row(*map(shown, place), f"{count:,}")
+    out.print(rows)

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +13,11 @@ from rtproto.cli._source import (
     console,
     frames,
     json_option,
+    print_json,
     shown,
     surface_option,
+    table,
+    told,
 )
 from rtproto.cli.tally import KINDS, SIDES, Row, Tally
 
@@ -43,26 +44,29 @@ def _read_as(row: Row) -> str:
 
 def _events_table(tally: Tally) -> Table:
     total = tally.total
-    table = Table(title="Events", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
-    table.add_column("from")
-    table.add_column("type", f"{len(tally.rows)} types", overflow="fold")
-    table.add_column("frames", f"{total.frames:,}", justify="right", no_wrap=True)
-    table.add_column("bytes", f"{total.bytes:,}", justify="right", no_wrap=True)
-    table.add_column("read as")
+    events = table("Events")
+    events.show_footer = True
+    events.add_column("from")
+    events.add_column("type", f"{len(tally.rows)} types", overflow="fold")
+    events.add_column("frames", f"{total.frames:,}", justify="right", no_wrap=True)
+    events.add_column("bytes", f"{total.bytes:,}", justify="right", no_wrap=True)
+    events.add_column("read as")
     for (direction, name), row in sorted(tally.rows.items()):
         style = "red" if row.malformed else "yellow" if row.unknown else None
-        table.add_row(direction, shown(name), f"{row.frames:,}", f"{row.bytes:,}", _read_as(row), style=style)
-    return table
+        counts = (f"{row.frames:,}", f"{row.bytes:,}")
+        events.add_row(direction, shown(name), *counts, _read_as(row), style=style)
+    return events
 
 
 def _tokens_table(tally: Tally) -> Table:
-    table = Table("tokens", title="Usage, summed over response.done", title_justify="left", box=SIMPLE_HEAD)
+    tokens = table("Usage, summed over response.done")
+    tokens.add_column("tokens")
     for name in (*_MODALITIES, "total"):
-        table.add_column(name, justify="right", no_wrap=True)
+        tokens.add_column(name, justify="right", no_wrap=True)
     for label, (total, detail) in _TOKEN_ROWS.items():
         cells = [tally.tokens[detail.format(modality)] for modality in _MODALITIES]
-        table.add_row(label, *(f"{count:,}" if count else "·" for count in (*cells, tally.tokens[total])))
-    return table
+        tokens.add_row(label, *(f"{count:,}" if count else "·" for count in (*cells, tally.tokens[total])))
+    return tokens
 
 
 def _summary(tally: Tally) -> Iterator[Text]:
@@ -80,7 +84,7 @@ def _summary(tally: Tally) -> Iterator[Text]:
 
 def _problems(tally: Tally) -> Iterator[Text]:
     for problem in tally.problems:
-        yield Text(f"line {problem.line}: skipped: {problem.reason}")
+        yield Text(told(problem))
     if tally.skipped > len(tally.problems):
         yield Text(f"… and {tally.skipped - len(tally.problems):,} more lines skipped")
 
@@ -110,6 +114,6 @@ def inspect(capture: Path, surface: Surface, as_json: bool) -> None:
     for frame in frames(capture, surface):
         tally.add(frame)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(tally.as_dict()), indent=2).decode())
+        print_json(tally.as_dict())
     else:
         _show(tally)
