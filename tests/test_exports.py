@@ -41,11 +41,13 @@ def test_the_list_holds_what_the_module_defines(module: ModuleType) -> None:
 
 
 def test_the_package_exports_what_the_design_names() -> None:
-    surfaces = {"client", "server", "translation", "event_types", "types", "capture"}
+    surfaces = {"client", "server", "translation", "event_types", "types", "capture", "builders", "items"}
     codecs = {"server_codec", "client_codec", "translation_server_codec", "translation_client_codec"}
     functions = {"decode_server", "decode_client", "decode_body", "encode", "encode_into", "probe_type"}
     classes = {"Codec", "Unknown", "RtprotoError", "NotAnEvent", "InvalidEvent", "UNSET", "UnsetType"}
-    assert set(rtproto.__all__) == surfaces | codecs | functions | classes | {"__version__"}
+    speaking = {"ResponseEventBuilder", "ItemEventBuilder", "ContentEventBuilder", "ResponseBuilder"}
+    speaking |= {"new_event_id", "validate", "Problem"}
+    assert set(rtproto.__all__) == surfaces | codecs | functions | classes | speaking | {"__version__"}
 
 
 @pytest.mark.parametrize("module", [rtproto, *MODULES], ids=lambda module: module.__name__)

@@ -3,12 +3,17 @@
 ``decode_server`` and ``decode_client`` turn a frame into a frozen Struct of :mod:`rtproto.server` or
 :mod:`rtproto.client`, or into an :class:`Unknown` that holds its bytes. ``encode`` turns it back. A
 field that is ``UNSET`` is not on the wire; one that is ``None`` is null there.
+
+An event is made by its class; those of a stream by a context, :class:`ResponseEventBuilder` and what it
+leads to. :mod:`rtproto.items` makes items and content parts in short, ``validate`` tells what the service
+would refuse.
 """
 
 from msgspec import UNSET, UnsetType
 
-from rtproto import capture, event_types, types
+from rtproto import builders, capture, event_types, items, types
 from rtproto._version import __version__
+from rtproto.builders import ContentEventBuilder, ItemEventBuilder, ResponseBuilder, ResponseEventBuilder
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -23,18 +28,26 @@ from rtproto.codec import (
     translation_server_codec,
 )
 from rtproto.errors import InvalidEvent, NotAnEvent, RtprotoError
+from rtproto.event_ids import new_event_id
 from rtproto.events import client, server, translation
 from rtproto.unknown import Unknown
+from rtproto.validate import Problem, validate
 
 __all__ = [
     "UNSET",
     "Codec",
+    "ContentEventBuilder",
     "InvalidEvent",
+    "ItemEventBuilder",
     "NotAnEvent",
+    "Problem",
+    "ResponseBuilder",
+    "ResponseEventBuilder",
     "RtprotoError",
     "Unknown",
     "UnsetType",
     "__version__",
+    "builders",
     "capture",
     "client",
     "client_codec",
@@ -44,6 +57,8 @@ __all__ = [
     "encode",
     "encode_into",
     "event_types",
+    "items",
+    "new_event_id",
     "probe_type",
     "server",
     "server_codec",
@@ -51,4 +66,5 @@ __all__ = [
     "translation_client_codec",
     "translation_server_codec",
     "types",
+    "validate",
 ]

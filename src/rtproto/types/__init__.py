@@ -25,6 +25,7 @@ from rtproto.types.faults import (
     TranscriptionError,
 )
 from rtproto.types.items import (
+    AssistantPart,
     ContentPart,
     Conversation,
     ConversationItem,
@@ -49,6 +50,8 @@ from rtproto.types.items import (
     Message,
     OutputAudio,
     OutputText,
+    SystemPart,
+    UserPart,
 )
 from rtproto.types.open_enums import (
     ApprovalPolicy,
@@ -157,6 +160,7 @@ from rtproto.types.translation import (
 
 __all__ = [
     "ApprovalPolicy",
+    "AssistantPart",
     "AudioConfig",
     "AudioFormat",
     "AudioInput",
@@ -252,6 +256,7 @@ __all__ = [
     "SipHeader",
     "StatusDetails",
     "StatusReason",
+    "SystemPart",
     "TokenLimits",
     "Tool",
     "ToolChoice",
@@ -286,6 +291,7 @@ __all__ = [
     "TruncationMode",
     "TurnDetection",
     "Usage",
+    "UserPart",
     "Voice",
     "VoiceName",
 ]

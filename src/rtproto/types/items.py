@@ -8,6 +8,7 @@ from rtproto._struct import Base64, Json, Maybe, Open, Parts, Struct, Tagged
 from rtproto.types.open_enums import ImageDetail, ItemStatus, LegacyAudioFormat, MessagePhase, Role
 
 __all__ = [
+    "AssistantPart",
     "ContentPart",
     "Conversation",
     "ConversationItem",
@@ -32,6 +33,8 @@ __all__ = [
     "Message",
     "OutputAudio",
     "OutputText",
+    "SystemPart",
+    "UserPart",
 ]
 
 
@@ -113,6 +116,15 @@ ContentPart: TypeAlias = (
     | Open
 )
 """A part of a message. Which role may hold which kind is the service's rule, not the wire's."""
+
+SystemPart: TypeAlias = InputText
+"""A part that the service takes from the system."""
+
+UserPart: TypeAlias = InputText | InputAudio | InputImage
+"""A part that the service takes from the user."""
+
+AssistantPart: TypeAlias = OutputText | OutputAudio | LegacyText | LegacyAudio
+"""A part that the service takes, or makes, as the model's."""
 
 
 class Message(Tagged, kw_only=True, tag="message"):

@@ -1,0 +1,339 @@
+"""A context holds the address that a stream's events share; an event costs one typed call, unvalidated.
+
+::
+
+    ResponseEventBuilder(response_id)
+    └── .for_item(item_id, output_index)      ItemEventBuilder
+        └── .for_content(content_index)       ContentEventBuilder
+
+Contexts are immutable and hashable: make one per response, item or part, keep it for the whole stream,
+share it among threads and tasks. A method is named as its event on the wire, and takes what the
+context does not hold, in the order of the event's fields; :mod:`rtproto.server` tells what each means.
+``event_id`` may be any id of yours, or :func:`rtproto.new_event_id`'s.
+
+A :class:`ResponseBuilder` makes the response object itself, which ``response.created`` and
+``response.done`` carry. Every other event is made by its own constructor.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from rtproto._struct import Base64, Maybe, Struct
+from rtproto.events.server import (
+    OutputAudioBufferCleared,
+    OutputAudioBufferStarted,
+    OutputAudioBufferStopped,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+    ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone,
+    ResponseOutputAudioDelta,
+    ResponseOutputAudioDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+)
+from rtproto.types.audio import ResponseAudio
+from rtproto.types.items import ConversationItem
+from rtproto.types.open_enums import AudioModality, MaxOutputTokens, ResponseStatus
+from rtproto.types.response import Metadata, Response, ResponseContentPart, StatusDetails, Usage
+
+__all__ = ["ContentEventBuilder", "ItemEventBuilder", "ResponseBuilder", "ResponseEventBuilder"]
+
+
+class ResponseEventBuilder(Struct, gc=False):
+    """Makes the events of one response."""
+
+    response_id: str
+    """The response they belong to."""
+
+    def for_item(self, item_id: str, output_index: int) -> "ItemEventBuilder":
+        """The context of one of its items; ``output_index`` is the item's place in the output, from 0."""
+        return ItemEventBuilder(self.response_id, item_id, output_index)
+
+    def output_audio_buffer_started(self, event_id: str) -> OutputAudioBufferStarted:
+        """``output_audio_buffer.started``: the audio begins to play."""
+        return OutputAudioBufferStarted(event_id=event_id, response_id=self.response_id)
+
+    def output_audio_buffer_stopped(self, event_id: str) -> OutputAudioBufferStopped:
+        """``output_audio_buffer.stopped``: all of the audio has played."""
+        return OutputAudioBufferStopped(event_id=event_id, response_id=self.response_id)
+
+    def output_audio_buffer_cleared(self, event_id: str) -> OutputAudioBufferCleared:
+        """``output_audio_buffer.cleared``: the audio was cut short."""
+        return OutputAudioBufferCleared(event_id=event_id, response_id=self.response_id)
+
+
+class ItemEventBuilder(Struct, gc=False):
+    """Makes the events of one item of a response."""
+
+    response_id: str
+    """The response they belong to."""
+    item_id: str
+    """The item they belong to."""
+    output_index: int
+    """The item's place in the response's output, from 0."""
+
+    def for_content(self, content_index: int) -> "ContentEventBuilder":
+        """The context of one of its content parts; ``content_index`` is the part's place in it, from 0."""
+        return ContentEventBuilder(self.response_id, self.item_id, self.output_index, content_index)
+
+    def output_item_added(self, event_id: str, item: ConversationItem) -> ResponseOutputItemAdded:
+        """``response.output_item.added``: the item begins. Its id is the ``item``'s own to say."""
+        return ResponseOutputItemAdded(
+            event_id=event_id, response_id=self.response_id, output_index=self.output_index, item=item
+        )
+
+    def output_item_done(self, event_id: str, item: ConversationItem) -> ResponseOutputItemDone:
+        """``response.output_item.done``: the item is complete. Its id is the ``item``'s own to say."""
+        return ResponseOutputItemDone(
+            event_id=event_id, response_id=self.response_id, output_index=self.output_index, item=item
+        )
+
+    def function_call_arguments_delta(
+        self, event_id: str, call_id: str, delta: str, obfuscation: Maybe[str] = UNSET
+    ) -> ResponseFunctionCallArgumentsDelta:
+        """``response.function_call_arguments.delta``: the next piece of a call's arguments."""
+        return ResponseFunctionCallArgumentsDelta(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            call_id=call_id,
+            delta=delta,
+            obfuscation=obfuscation,
+        )
+
+    def function_call_arguments_done(
+        self, event_id: str, call_id: str, name: Maybe[str], arguments: str
+    ) -> ResponseFunctionCallArgumentsDone:
+        """``response.function_call_arguments.done``: a call's arguments are complete."""
+        return ResponseFunctionCallArgumentsDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            call_id=call_id,
+            name=name,
+            arguments=arguments,
+        )
+
+    def mcp_call_arguments_delta(
+        self, event_id: str, delta: str, obfuscation: Maybe[str] = UNSET
+    ) -> ResponseMcpCallArgumentsDelta:
+        """``response.mcp_call_arguments.delta``: the next piece of an MCP call's arguments."""
+        return ResponseMcpCallArgumentsDelta(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            delta=delta,
+            obfuscation=obfuscation,
+        )
+
+    def mcp_call_arguments_done(self, event_id: str, arguments: str) -> ResponseMcpCallArgumentsDone:
+        """``response.mcp_call_arguments.done``: an MCP call's arguments are complete."""
+        return ResponseMcpCallArgumentsDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            arguments=arguments,
+        )
+
+
+class ContentEventBuilder(Struct, gc=False):
+    """Makes the events of one content part of an item."""
+
+    response_id: str
+    """The response they belong to."""
+    item_id: str
+    """The item they belong to."""
+    output_index: int
+    """The item's place in the response's output, from 0."""
+    content_index: int
+    """The part's place in the item, from 0."""
+
+    def content_part_added(
+        self, event_id: str, part: ResponseContentPart, content: Maybe[ResponseContentPart] = UNSET
+    ) -> ResponseContentPartAdded:
+        """``response.content_part.added``: the part begins; ``content`` is Azure's second copy of it."""
+        return ResponseContentPartAdded(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            part=part,
+            content=content,
+        )
+
+    def content_part_done(
+        self, event_id: str, part: ResponseContentPart, content: Maybe[ResponseContentPart] = UNSET
+    ) -> ResponseContentPartDone:
+        """``response.content_part.done``: the part is complete; ``content`` is Azure's second copy of it."""
+        return ResponseContentPartDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            part=part,
+            content=content,
+        )
+
+    def output_text_delta(
+        self, event_id: str, delta: str, obfuscation: Maybe[str] = UNSET
+    ) -> ResponseOutputTextDelta:
+        """``response.output_text.delta``: the next piece of the text."""
+        return ResponseOutputTextDelta(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            delta=delta,
+            obfuscation=obfuscation,
+        )
+
+    def output_text_done(self, event_id: str, text: str) -> ResponseOutputTextDone:
+        """``response.output_text.done``: all of the text."""
+        return ResponseOutputTextDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            text=text,
+        )
+
+    def output_audio_delta(
+        self, event_id: str, delta: Base64, obfuscation: Maybe[str] = UNSET
+    ) -> ResponseOutputAudioDelta:
+        """``response.output_audio.delta``: the next piece of the audio, base64."""
+        return ResponseOutputAudioDelta(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            delta=delta,
+            obfuscation=obfuscation,
+        )
+
+    def output_audio_done(self, event_id: str) -> ResponseOutputAudioDone:
+        """``response.output_audio.done``: the audio is complete."""
+        return ResponseOutputAudioDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+        )
+
+    def output_audio_transcript_delta(
+        self, event_id: str, delta: str, obfuscation: Maybe[str] = UNSET
+    ) -> ResponseOutputAudioTranscriptDelta:
+        """``response.output_audio_transcript.delta``: the next piece of the audio's transcript."""
+        return ResponseOutputAudioTranscriptDelta(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            delta=delta,
+            obfuscation=obfuscation,
+        )
+
+    def output_audio_transcript_done(
+        self, event_id: str, transcript: str
+    ) -> ResponseOutputAudioTranscriptDone:
+        """``response.output_audio_transcript.done``: all of the audio's transcript."""
+        return ResponseOutputAudioTranscriptDone(
+            event_id=event_id,
+            response_id=self.response_id,
+            item_id=self.item_id,
+            output_index=self.output_index,
+            content_index=self.content_index,
+            transcript=transcript,
+        )
+
+
+class ResponseBuilder:
+    """Makes a :class:`rtproto.types.Response`, step by step: each step gives a new builder, none changes one.
+
+    It begins with ``id``, ``object="realtime.response"`` and ``status="in_progress"``, and injects nothing
+    else: a field that no step has set is not on the wire, and ``None`` is null there. So one builder
+    serves both ends of a response::
+
+        response = ResponseBuilder("resp_1").output([]).usage(None)
+        server.ResponseCreated(event_id=…, response=response.build())
+        server.ResponseDone(event_id=…, response=response.status("completed").add_output(item).build())
+    """
+
+    __slots__ = ("_response",)
+
+    _response: Response
+
+    def __init__(self, id: str) -> None:
+        self._response = Response(id=id, object="realtime.response", status="in_progress")
+
+    def __repr__(self) -> str:
+        return f"ResponseBuilder({self._response!r})"
+
+    def _with(self, **changes: Any) -> "ResponseBuilder":
+        builder = ResponseBuilder.__new__(ResponseBuilder)
+        builder._response = replace(self._response, **changes)  # noqa: SLF001 - a builder's own
+        return builder
+
+    def status(self, status: ResponseStatus) -> "ResponseBuilder":
+        """How far it is, or how it ended."""
+        return self._with(status=status)
+
+    def status_details(self, status_details: StatusDetails | None) -> "ResponseBuilder":
+        """How it ended; ``None``: there is no more to say."""
+        return self._with(status_details=status_details)
+
+    def output(self, output: Sequence[ConversationItem]) -> "ResponseBuilder":
+        """What it made, in place of what was there; the service sends ``[]`` when it begins."""
+        return self._with(output=list(output))
+
+    def add_output(self, item: ConversationItem) -> "ResponseBuilder":
+        """One more item that it made."""
+        return self._with(output=[*(self._response.output or ()), item])
+
+    def metadata(self, metadata: Metadata | None) -> "ResponseBuilder":
+        """The caller's own notes; ``None``: none."""
+        return self._with(metadata=metadata)
+
+    def audio(self, audio: ResponseAudio) -> "ResponseBuilder":
+        """How it speaks."""
+        return self._with(audio=audio)
+
+    def usage(self, usage: Usage | None) -> "ResponseBuilder":
+        """What it cost; ``None``: not known yet, as when it begins."""
+        return self._with(usage=usage)
+
+    def conversation_id(self, conversation_id: str | None) -> "ResponseBuilder":
+        """The conversation that it joins; ``None``: none."""
+        return self._with(conversation_id=conversation_id)
+
+    def output_modalities(self, output_modalities: Sequence[AudioModality]) -> "ResponseBuilder":
+        """What it answers in: one of text and audio."""
+        return self._with(output_modalities=list(output_modalities))
+
+    def max_output_tokens(self, max_output_tokens: MaxOutputTokens) -> "ResponseBuilder":
+        """The most it may cost, in tokens, or ``"inf"``."""
+        return self._with(max_output_tokens=max_output_tokens)
+
+    def build(self) -> Response:
+        """The response as it stands."""
+        return self._response
