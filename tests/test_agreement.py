@@ -1,15 +1,17 @@
 """A wire name has one constant and one class, by one law, and the unions hold every class in order."""
 
+import inspect
 from collections.abc import Iterator
 from enum import StrEnum
 from types import ModuleType, NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 
-from rtproto import client, event_types, server, translation, types
+from rtproto import UNSET, client, event_types, server, translation, types
 from rtproto._struct import Event, Open, Tagged, _elided_fields
+from rtproto.builders import ContentEventBuilder, ItemEventBuilder, ResponseEventBuilder
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -136,3 +138,81 @@ def test_a_field_that_holds_media_or_a_secret_is_elided() -> None:
     for struct, field in FIELDS:
         if field.name in MEDIA_OR_SECRET and str in list(_within(field.type)):
             assert _elided_fields(struct)[field.name], (struct, field.name)
+
+
+# Contexts -------------------------------------------------------------------------------------
+
+CONTEXTS = (ResponseEventBuilder, ItemEventBuilder, ContentEventBuilder)
+ADDRESSES = {frozenset(context.__struct_fields__): context for context in CONTEXTS}
+# An output item's event does not name the item by a field of its own; a server that streams it has the
+# item's context in hand, so that is where the original crate has it, too.
+ADDRESSES[frozenset({"response_id", "output_index"})] = ItemEventBuilder
+ADDRESS = ContentEventBuilder.__struct_fields__
+
+
+def _context(event: type[Event]) -> type[msgspec.Struct] | None:
+    """The context that holds all of an event's address; an event that names no response has none."""
+    address = frozenset(event.__struct_fields__) & {*ADDRESS}
+    return ADDRESSES[address] if "response_id" in address else None
+
+
+def method_name(wire: str) -> str:
+    return wire.removeprefix("response.").replace(".", "_")
+
+
+def _methods(context: type[msgspec.Struct]) -> list[str]:
+    return [name for name, value in vars(context).items() if inspect.isfunction(value) and name[0] != "_"]
+
+
+IN_CONTEXT = [
+    pytest.param(_context(event), event, id=f"{_context(event).__name__}.{method_name(event.type)}")
+    for event in get_args(server.ServerEvent)
+    if _context(event)
+]
+each_in_context = pytest.mark.parametrize(("context", "event"), IN_CONTEXT)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_context_has_a_method_for_each_event_at_its_address(context: type[msgspec.Struct]) -> None:
+    events = [method_name(event.type) for event in get_args(server.ServerEvent) if _context(event) is context]
+    assert len(events) == {ResponseEventBuilder: 3, ItemEventBuilder: 6, ContentEventBuilder: 8}[context]
+    made = [name for name in _methods(context) if not name.startswith("for_")]
+    assert made == events
+
+
+@each_in_context
+def test_its_parameters_are_the_events_remaining_fields(
+    context: type[msgspec.Struct], event: type[Event]
+) -> None:
+    method = getattr(context, method_name(event.type))
+    remaining = [field for field in msgspec.structs.fields(event) if field.name not in ADDRESS]
+    hints = get_type_hints(method, include_extras=True)
+    assert hints.pop("return") is event
+    assert list(hints.items()) == [(field.name, field.type) for field in remaining]
+
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    last_required = max(place for place, field in enumerate(remaining) if field.required)
+    empty = inspect.Parameter.empty
+    defaults = [empty if place <= last_required else UNSET for place in range(len(remaining))]
+    assert [parameter.default for parameter in parameters] == defaults
+
+
+@each_in_context
+def test_each_argument_lands_in_its_own_field(context: type[msgspec.Struct], event: type[Event]) -> None:
+    address = {name: object() for name in context.__struct_fields__}
+    remaining = {name: object() for name in event.__struct_fields__ if name not in ADDRESS}
+    made = getattr(context(*address.values()), method_name(event.type))(*remaining.values())
+    assert type(made) is event
+    for name in event.__struct_fields__:
+        assert getattr(made, name) is {**address, **remaining}[name], name
+
+
+def test_a_context_leads_to_the_next_and_adds_what_it_is_told() -> None:
+    response_id, item_id, output_index, content_index = (object() for _ in range(4))
+    item: Any = ResponseEventBuilder(response_id).for_item(item_id, output_index)  # type: ignore[arg-type]
+    assert type(item) is ItemEventBuilder
+    assert [getattr(item, name) for name in ADDRESS[:3]] == [response_id, item_id, output_index]
+    content = item.for_content(content_index)
+    assert type(content) is ContentEventBuilder
+    assert [getattr(content, name) for name in ADDRESS] == [response_id, item_id, output_index, content_index]
