@@ -102,13 +102,18 @@ CASES = [
 
 
 def ratios(case: Case) -> list[float]:
-    """Our time by the peer's, a round each, in alternating order."""
+    """Our time by the peer's, round by round."""
     ours = timeit.Timer("call(data)", globals={"call": case.call, "data": case.data})
     theirs = timeit.Timer("call(data)", globals={"call": case.peer, "data": case.peer_data})
+    return side_by_side(ours, theirs, case.calls)
+
+
+def side_by_side(ours: timeit.Timer, theirs: timeit.Timer, calls: int) -> list[float]:
+    """Our time by theirs, a round each, in alternating order."""
     found: list[float] = []
     for round_number in range(ROUNDS):
         pair = (ours, theirs) if round_number % 2 else (theirs, ours)
-        times = {timer: timer.timeit(case.calls) for timer in pair}
+        times = {timer: timer.timeit(calls) for timer in pair}
         found.append(times[ours] / times[theirs])
     return found
 

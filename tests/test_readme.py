@@ -4,24 +4,34 @@ import contextlib
 import io
 import re
 
+import pytest
+
 from .conftest import CODECS, HERE
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_its_code_runs_and_prints_what_it_says() -> None:
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+PYTHON = [
+    pytest.param(code, id=page.name) for page in PAGES for code in _blocks("python", page.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_its_code_runs_and_prints_what_it_says(code: str) -> None:
     printed = io.StringIO()
-    (code,) = _blocks("python")
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
-    hello, patch = printed.getvalue().splitlines()
-    assert hello == "Hello"
-    assert f"# {patch}" in code
+    said = re.findall("^# (.*)$", code, re.MULTILINE)
+    assert said
+    assert printed.getvalue().splitlines()[-len(said) :] == said
 
 
 def test_ci_runs_its_second_command() -> None:
@@ -45,9 +55,9 @@ def test_it_counts_right() -> None:
 
 
 def test_its_links_lead_somewhere() -> None:
-    for text in (README, (ROOT / "CHANGELOG.md").read_text("utf-8")):
-        for target in re.findall(r"\]\(([^)h][^)]*)\)", text):
-            assert (ROOT / target).exists(), target
+    for page in (*PAGES, ROOT / "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)h#][^)#]*)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), target
 
 
 def test_contributing_draws_the_house_as_it_is() -> None:

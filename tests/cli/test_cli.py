@@ -57,6 +57,25 @@ def test_inspect_sums_tokens_over_response_done() -> None:
     )
 
 
+def response(type: str, **fields: Any) -> dict[str, Any]:
+    return {"type": type, "event_id": "e", "response": fields}
+
+
+def test_inspect_tells_how_responses_ended() -> None:
+    assert report("inspect", SESSION)["responses"] == {"begun": 4, "ended": {"completed": 4}}
+    capture = lines(
+        *[response("response.created", status="in_progress")] * 3,
+        response("response.done", status="completed"),
+        response("response.done", status="\x1b[2J"),
+        response("response.done"),
+    )
+    ended = {"completed": 1, "\x1b[2J": 1, "without a status": 1}
+    assert report("inspect", "-", data=capture)["responses"] == {"begun": 3, "ended": ended}
+    shown = run("inspect", "-", data=capture).stdout
+    assert "Responses: 3 begun, 1 completed, 1 \\u001b[2J, 1 without a status" in shown
+    assert "Responses" not in run("inspect", "-", data=lines(APPEND)).stdout
+
+
 APPEND = {"type": "input_audio_buffer.append", "audio": "AAAA" * 1600}  # 4,800 bytes
 DELTA = {
     "type": "response.output_audio.delta",

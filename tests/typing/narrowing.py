@@ -2,7 +2,8 @@
 
 from typing import Literal, assert_type
 
-from rtproto import UNSET, Unknown, UnsetType, server, types
+import rtproto
+from rtproto import UNSET, Unknown, UnsetType, builders, client, items, server, types
 
 
 def three_states(audio: types.AudioInput) -> str:
@@ -53,3 +54,29 @@ def states_in_a_match(usage: types.Usage) -> int:
         case tokens:
             assert_type(tokens, int)
             return tokens or 0
+
+
+def contexts(delta: str) -> server.ServerEvent:
+    item = rtproto.ResponseEventBuilder("resp_1").for_item("item_1", output_index=0)
+    assert_type(item, builders.ItemEventBuilder)
+    content = item.for_content(0)
+    assert_type(content, rtproto.ContentEventBuilder)
+    assert_type(content.output_text_delta("event_1", delta), server.ResponseOutputTextDelta)
+    assert_type(item.output_item_added("event_1", items.assistant()), server.ResponseOutputItemAdded)
+    return item.function_call_arguments_done(rtproto.new_event_id(), "call_1", UNSET, "{}")
+
+
+def made_in_short(speech: list[types.UserPart]) -> client.ConversationItemCreate:
+    assert_type(items.function_call_output("call_1", "{}"), types.FunctionCallOutput)
+    return client.ConversationItemCreate(item=items.user("Hi", *speech, id="item_1"))
+
+
+def responses(usage: types.Usage) -> types.Response:
+    begun = rtproto.ResponseBuilder("resp_1").output([]).usage(None)
+    calls = [items.function_call("get_weather", "call_1", "{}")]
+    return begun.status("completed").output(calls).add_output(items.user("Hi")).usage(usage).build()
+
+
+def problems(event: client.ClientEvent | Unknown) -> list[str]:
+    assert_type(rtproto.validate(event), list[rtproto.Problem])
+    return [problem.path for problem in rtproto.validate(event) if problem.rule != "unknown"]

@@ -2,7 +2,8 @@
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
-from rtproto import client, server, types
+import rtproto
+from rtproto import client, items, server, types
 
 
 def frozen(event: server.ResponseDone) -> None:
@@ -27,3 +28,31 @@ def of_another_type() -> client.ResponseCancel:
 
 def not_yet_looked_at(session: types.SessionCreateRequest) -> str:
     return session.instructions  # type: ignore[return-value]
+
+
+def missing_in_a_context(content: rtproto.ContentEventBuilder) -> object:
+    return content.output_text_delta("event_1")  # type: ignore[call-arg]
+
+
+def bytes_for_text(content: rtproto.ContentEventBuilder) -> object:
+    return content.output_audio_delta("event_1", b"AAAA")  # type: ignore[arg-type]
+
+
+def at_another_address(item: rtproto.ItemEventBuilder) -> object:
+    return item.output_text_delta("event_1", "Hi")  # type: ignore[attr-defined]
+
+
+def immutable(content: rtproto.ContentEventBuilder) -> None:
+    content.content_index = 1  # type: ignore[misc]
+
+
+def text_for_an_index(response: rtproto.ResponseEventBuilder) -> object:
+    return response.for_item("item_1", "0")  # type: ignore[arg-type]
+
+
+def not_this_role_s() -> types.Message:
+    return items.system(items.output_text("Hi"))  # type: ignore[arg-type]
+
+
+def not_a_rule(problem: rtproto.Problem) -> bool:
+    return problem.rule == "spelling"  # type: ignore[comparison-overlap]

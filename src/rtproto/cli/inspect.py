@@ -76,6 +76,9 @@ def _summary(tally: Tally) -> Iterator[Text]:
     if tally.duration is not None:
         yield Text(f"Duration: {tally.duration:,.1f} s")
     yield Text("Audio: " + ", ".join(f"{tally.audio_seconds[side]:,.1f} s from the {side}" for side in SIDES))
+    if tally.responses_begun or tally.responses_ended:
+        ended = (f", {count:,} {shown(status)}" for status, count in tally.responses_ended.most_common())
+        yield Text(f"Responses: {tally.responses_begun:,} begun" + "".join(ended))
     for (name, code), count in tally.errors.most_common():
         yield Text.assemble(
             ("Error", "red"), ": ", shown(f"{name} ({code})" if code else name), f" × {count:,}"

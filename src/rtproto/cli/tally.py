@@ -25,6 +25,7 @@ _LEGACY_RATES = {"pcm16": _PCM16_24KHZ, "g711_ulaw": _G711, "g711_alaw": _G711}
 _MOST_SAMPLES = 1_000_000
 _MOST_TOKENS = 2**53
 _REST = "…"
+_NO_STATUS = "without a status"
 
 
 @dataclass(slots=True)
@@ -71,6 +72,10 @@ class Tally:
     """Seconds of audio by who sent it."""
     tokens: Counter[str] = field(default_factory=Counter[str])
     """Every count of ``response.done``'s usage, summed, by its dotted path."""
+    responses_begun: int = 0
+    """Responses that began."""
+    responses_ended: Counter[str] = field(default_factory=Counter[str])
+    """Responses that ended, by status."""
     errors: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """``error`` events by type and code; the code is empty where it is null."""
     skipped: int = 0
@@ -111,8 +116,12 @@ class Tally:
                 self._hear("server", event.delta, 2 * samples)
             case server.SessionCreated() | server.SessionUpdated() | client.SessionUpdate():
                 self._note_formats(event.session)
-            case server.ResponseDone():
-                self.tokens.update(_token_counts(event.response.usage))
+            case server.ResponseCreated():
+                self.responses_begun += 1
+            case server.ResponseDone(response=response):
+                status = response.status if isinstance(response.status, str) else _NO_STATUS
+                self.responses_ended[bounded(self.responses_ended, status, _REST)] += 1
+                self.tokens.update(_token_counts(response.usage))
             case server.Error():
                 code = event.error.code if isinstance(event.error.code, str) else ""
                 self.errors[bounded(self.errors, (event.error.type, code), (_REST, ""))] += 1
@@ -151,6 +160,7 @@ class Tally:
             ],
             "audio_seconds": {side: round(seconds, 3) for side, seconds in self.audio_seconds.items()},
             "tokens": dict(self.tokens),
+            "responses": {"begun": self.responses_begun, "ended": dict(self.responses_ended)},
             "errors": [
                 {"type": name, "code": code or None, "count": count}
                 for (name, code), count in self.errors.most_common()
