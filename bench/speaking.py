@@ -3,6 +3,7 @@
 Run it as ``python bench/speaking.py``; it needs the ``openai`` package (dependency group ``tests``).
 """
 
+import functools
 import json
 import secrets
 import timeit
@@ -26,6 +27,7 @@ NAMES: dict[str, Any] = {
     "event_id": "event_0a1b2c3d4e5f6g7h8i9j0",
     "delta": " there",
     "context": rtproto.ContentEventBuilder(**ADDRESS),
+    "partial": functools.partial(rtproto.server.ResponseOutputTextDelta, **ADDRESS),
     "append": rtproto.client.InputAudioBufferAppend(audio="A" * 8192),
     "update": rtproto.client.SessionUpdate(
         session=rtproto.types.SessionCreateRequest(
@@ -54,6 +56,7 @@ FIELDS = (
 )
 CONTEXT = "context.output_text_delta(event_id, delta)"
 STRUCT = f"Struct({FIELDS})"
+PARTIAL = "partial(event_id=event_id, delta=delta)"
 SDK = f"Sdk(type='response.output_text.delta', {FIELDS}).model_dump_json()"
 
 
@@ -69,6 +72,7 @@ class Case(NamedTuple):
 
 CASES = [
     Case("context / Struct by keywords", CONTEXT, STRUCT, "≤ 1.5"),
+    Case("a functools.partial / Struct by keywords", PARTIAL, STRUCT),
     Case("context + encode / Struct + encode", f"encode({CONTEXT})", f"encode({STRUCT})", "≤ 1.25"),
     Case("SDK's model + dump / context + encode", SDK, f"encode({CONTEXT})", "≥ 8", 2000),
     Case("new_event_id / a random one", "new_event_id()", "'event_' + token(10)"),
