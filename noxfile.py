@@ -27,7 +27,7 @@ def typing(session: nox.Session) -> None:
     """Two type checkers agree on the package, on what its users see, and on what they must refuse."""
     install(session, "typing", "-e", ".[cli]")
     session.run("mypy", "src", "tests/typing", "examples")
-    session.run("pyright")
+    session.run("pyright", "--project", "pyproject.toml")
     session.run("pyright", "--verifytypes", "rtproto", "--ignoreexternal")
 
 

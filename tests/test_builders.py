@@ -1,6 +1,7 @@
 """A context holds an address and nothing else; it makes an event at the cost of one Struct, unvalidated."""
 
 import copy
+import gc
 import pickle
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_a_context_is_immutable_hashable_and_slotted(context: Any) -> None:
     with pytest.raises(AttributeError):
         context.other = 1
     assert not hasattr(context, "__dict__")
+    assert not gc.is_tracked(context)
     assert {context: "stream"}[copy.copy(context)] == "stream"
     assert pickle.loads(pickle.dumps(context)) == context
 
@@ -147,6 +149,12 @@ def test_nothing_is_validated_at_the_call() -> None:
     assert ItemEventBuilder(wrong, wrong, wrong).item_id is wrong
 
 
+def test_a_context_is_no_event() -> None:
+    assert not isinstance(CONTENT, rtproto.Struct)
+    with pytest.raises(TypeError, match="not ContentEventBuilder"):
+        rtproto.validate(CONTENT)  # type: ignore[arg-type]
+
+
 # A response -----------------------------------------------------------------------------------
 
 
@@ -210,11 +218,25 @@ def test_a_step_leaves_the_builder_and_what_it_built_as_they_were() -> None:
     assert done.build().output == [items.user("a"), items.user("b")]
 
 
-def test_a_list_given_to_a_builder_stays_the_callers_own() -> None:
-    output: list[types.ConversationItem] = [items.user("a")]
-    begun = ResponseBuilder("resp_1").output(output)
+def test_what_is_given_to_a_builder_stays_the_callers_own() -> None:
+    output, modalities, metadata = [items.user("a")], ["text"], {"topic": "weather"}
+    builder = ResponseBuilder("resp_1").output(output).output_modalities(modalities).metadata(metadata)
     output.append(items.user("b"))
-    assert begun.build().output == [items.user("a")]
+    modalities.append("audio")
+    metadata.clear()
+    built = builder.build()
+    assert (built.output, built.output_modalities, built.metadata) == (
+        [items.user("a")],
+        ["text"],
+        {"topic": "weather"},
+    )
+
+
+def test_a_builder_needs_an_id_and_takes_no_field_of_its_own() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'id'"):
+        ResponseBuilder()  # type: ignore[call-arg]
+    with pytest.raises(AttributeError):
+        ResponseBuilder("resp_1").usage_ = 1  # type: ignore[attr-defined]
 
 
 def test_a_builder_shows_no_audio() -> None:

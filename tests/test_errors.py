@@ -33,6 +33,11 @@ WRONG = [
     b'{"type":"private","type":"session.update","session":{"type":"realtime"}}',
     b'{"type":"conversation.item.create","item":{"type":"message","role":"user","content":["private"]}}',
     b'{"type":"response.create","response":{"metadata":{"private":["private"]}}}',
+    *(
+        b'{"type":"session.update","session":{"type":"realtime","audio":{"output":{"voice":{"id":"v","%s":1}}},'
+        b'"instructions":"%s"}}' % (key, b"," * 20_001)  # too long for a second look
+        for key in (b"private", b"private - at `$.private")
+    ),
 ]
 
 

@@ -44,7 +44,17 @@ def test_the_package_exports_what_the_design_names() -> None:
     surfaces = {"client", "server", "translation", "event_types", "types", "capture", "builders", "items"}
     codecs = {"server_codec", "client_codec", "translation_server_codec", "translation_client_codec"}
     functions = {"decode_server", "decode_client", "decode_body", "encode", "encode_into", "probe_type"}
-    classes = {"Codec", "Unknown", "RtprotoError", "NotAnEvent", "InvalidEvent", "UNSET", "UnsetType"}
+    classes = {
+        "Codec",
+        "Event",
+        "Struct",
+        "Unknown",
+        "RtprotoError",
+        "NotAnEvent",
+        "InvalidEvent",
+        "UNSET",
+        "UnsetType",
+    }
     speaking = {"ResponseEventBuilder", "ItemEventBuilder", "ContentEventBuilder", "ResponseBuilder"}
     speaking |= {"new_event_id", "validate", "Problem"}
     assert set(rtproto.__all__) == surfaces | codecs | functions | classes | speaking | {"__version__"}

@@ -113,9 +113,24 @@ def test_what_is_not_given_is_not_on_the_wire(made: types.InputItem, wire: dict[
     assert msgspec.json.decode(rtproto.encode(made)) == {"type": made.type, **wire}
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_message_takes_an_id_and_a_status(role: str) -> None:
+    made = getattr(items, role)("Hi", id="item_1", status="completed")
+    assert (made.role, made.id, made.status, len(made.content)) == (role, "item_1", "completed", 1)
+    assert (getattr(items, role)().id, getattr(items, role)().content) == (UNSET, [])
+
+
+def test_a_sequence_stays_the_callers_own() -> None:
+    tools = [types.McpListedTool(name="search", input_schema={})]
+    made = items.mcp_list_tools("docs", tools)
+    tools.clear()
+    assert len(made.tools) == 1
+
+
 def test_streamed_parts_have_the_names_of_the_stream() -> None:
     assert rtproto.encode(items.text_part("")) == b'{"type":"text","text":""}'
     assert rtproto.encode(items.audio_part("")) == b'{"type":"audio","transcript":""}'
+    assert items.audio_part("Hi", audio="AAAA").audio == "AAAA"
 
 
 def test_what_it_makes_is_what_the_service_takes() -> None:
@@ -123,7 +138,7 @@ def test_what_it_makes_is_what_the_service_takes() -> None:
         items.system("Be brief."),
         items.user("Hi", items.input_audio("AAAA"), items.input_image("data:image/png;base64,AAAA")),
         items.assistant("Hello", items.output_audio("Hello")),
-        items.function_call("get_weather", "call_1", "{}"),
+        items.function_call("call_1", "get_weather", "{}"),
         items.mcp_approval_request("mcpr_1", "docs", "search", "{}"),
         items.mcp_call("mcp_1", "docs", "search", "{}", output="found", error=None),
         items.item_reference("item_1"),

@@ -12,6 +12,7 @@ would refuse.
 from msgspec import UNSET, UnsetType
 
 from rtproto import builders, capture, event_types, items, types
+from rtproto._struct import Event, Struct
 from rtproto._version import __version__
 from rtproto.builders import ContentEventBuilder, ItemEventBuilder, ResponseBuilder, ResponseEventBuilder
 from rtproto.codec import (
@@ -37,6 +38,7 @@ __all__ = [
     "UNSET",
     "Codec",
     "ContentEventBuilder",
+    "Event",
     "InvalidEvent",
     "ItemEventBuilder",
     "NotAnEvent",
@@ -44,6 +46,7 @@ __all__ = [
     "ResponseBuilder",
     "ResponseEventBuilder",
     "RtprotoError",
+    "Struct",
     "Unknown",
     "UnsetType",
     "__version__",

@@ -40,18 +40,23 @@ class Misfit(Exception):
     @classmethod
     def of(cls, refusal: Exception) -> "Misfit":
         """What a msgspec refusal says, without the values that some of its messages quote."""
-        message, _, path = str(refusal).partition(" - at `$")
         if not isinstance(refusal, msgspec.DecodeError):
             return cls("", type(refusal).__name__)
+        message, at, path = str(refusal).rpartition(" - at `$")
+        message, path = (message, path.rstrip("`")) if at else (path, "")
         if message.startswith(_MISSING):
-            return cls(path.rstrip("`") + "." + message[len(_MISSING) : -1], "missing")
-        if message.startswith("Invalid value"):
-            return cls(path.rstrip("`"), "invalid value")
-        return cls(path.rstrip("`"), _PLAINER.get(message, message))
+            return cls(f"{path}.{message[len(_MISSING) : -1]}", "missing")
+        plainer = (plain for start, plain in _PLAINER.items() if message.startswith(start))
+        return cls(path, next(plainer, message))
 
 
 _MISSING = "Object missing required field `"
-_PLAINER = {"Expected `float` that's a multiple of 1.0": "Expected `int`, got a fraction"}
+_PLAINER = {
+    "Invalid value": "invalid value",
+    "Object contains unknown field": "unknown field",
+    "Expected `float` that's a multiple of 1.0": "Expected `int`, got a fraction",
+}
+"""What to say in place of a refusal that begins so: two of them quote what was sent."""
 
 _Whole: TypeAlias = int | Annotated[float, msgspec.Meta(multiple_of=1)]
 """JSON's integer: some servers send ``1500.0``. It stays a float, to be sent on as it came."""

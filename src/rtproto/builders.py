@@ -18,10 +18,10 @@ A :class:`ResponseBuilder` makes the response object itself, which ``response.cr
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 
-from rtproto._struct import Base64, Maybe, Struct
+from rtproto._struct import Base64, Maybe
 from rtproto.events.server import (
     OutputAudioBufferCleared,
     OutputAudioBufferStarted,
@@ -49,7 +49,7 @@ from rtproto.types.response import Metadata, Response, ResponseContentPart, Stat
 __all__ = ["ContentEventBuilder", "ItemEventBuilder", "ResponseBuilder", "ResponseEventBuilder"]
 
 
-class ResponseEventBuilder(Struct, gc=False):
+class ResponseEventBuilder(msgspec.Struct, frozen=True, gc=False):
     """Makes the events of one response."""
 
     response_id: str
@@ -72,7 +72,7 @@ class ResponseEventBuilder(Struct, gc=False):
         return OutputAudioBufferCleared(event_id=event_id, response_id=self.response_id)
 
 
-class ItemEventBuilder(Struct, gc=False):
+class ItemEventBuilder(msgspec.Struct, frozen=True, gc=False):
     """Makes the events of one item of a response."""
 
     response_id: str
@@ -150,7 +150,7 @@ class ItemEventBuilder(Struct, gc=False):
         )
 
 
-class ContentEventBuilder(Struct, gc=False):
+class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
     """Makes the events of one content part of an item."""
 
     response_id: str
@@ -291,7 +291,7 @@ class ResponseBuilder:
 
     def _with(self, **changes: Any) -> "ResponseBuilder":
         builder = ResponseBuilder.__new__(ResponseBuilder)
-        builder._response = replace(self._response, **changes)  # noqa: SLF001 - a builder's own
+        builder._response = msgspec.structs.replace(self._response, **changes)  # noqa: SLF001 - a builder's own
         return builder
 
     def status(self, status: ResponseStatus) -> "ResponseBuilder":
@@ -312,7 +312,7 @@ class ResponseBuilder:
 
     def metadata(self, metadata: Metadata | None) -> "ResponseBuilder":
         """The caller's own notes; ``None``: none."""
-        return self._with(metadata=metadata)
+        return self._with(metadata=None if metadata is None else dict(metadata))
 
     def audio(self, audio: ResponseAudio) -> "ResponseBuilder":
         """How it speaks."""
@@ -326,7 +326,7 @@ class ResponseBuilder:
         """The conversation that it joins; ``None``: none."""
         return self._with(conversation_id=conversation_id)
 
-    def output_modalities(self, output_modalities: Sequence[AudioModality]) -> "ResponseBuilder":
+    def output_modalities(self, output_modalities: list[AudioModality]) -> "ResponseBuilder":
         """What it answers in: one of text and audio."""
         return self._with(output_modalities=list(output_modalities))
 
@@ -335,5 +335,5 @@ class ResponseBuilder:
         return self._with(max_output_tokens=max_output_tokens)
 
     def build(self) -> Response:
-        """The response as it stands."""
+        """The response as it stands: a value, whose lists are not to be changed."""
         return self._response

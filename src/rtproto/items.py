@@ -1,7 +1,9 @@
 """Each conversation item and content part in one short call; what is optional on the wire stays out of it.
 
-A function is named as the kind is on the wire, and takes its required fields by place, the others by name.
-A message is named by who speaks, and takes only what that role may say: text as a string, the rest as parts::
+A function is named as the kind is on the wire, and takes what the kind cannot do without by place, the rest
+by name. ``text_part`` and ``audio_part`` make the parts of a stream, which has names of its own for them.
+A message is named by who speaks, and takes only what that role may say: text as a string, other parts as
+they are::
 
     items.user("What is in this picture?", items.input_image(data_uri))
 """
@@ -128,8 +130,8 @@ def audio_part(transcript: str, *, audio: Maybe[Base64] = UNSET) -> ResponseCont
 
 
 def function_call(
-    name: str,
     call_id: str,
+    name: str,
     arguments: str,
     *,
     id: Maybe[str] = UNSET,

@@ -73,7 +73,7 @@ def made_in_short(speech: list[types.UserPart]) -> client.ConversationItemCreate
 
 def responses(usage: types.Usage) -> types.Response:
     begun = rtproto.ResponseBuilder("resp_1").output([]).usage(None)
-    calls = [items.function_call("get_weather", "call_1", "{}")]
+    calls = [items.function_call("call_1", "get_weather", "{}")]
     return begun.status("completed").output(calls).add_output(items.user("Hi")).usage(usage).build()
 
 
