@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import string
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
