@@ -1,7 +1,6 @@
 """A context holds an address and nothing else; it makes an event at the cost of one Struct, unvalidated."""
 
 import copy
-import gc
 import pickle
 import subprocess
 import sys
@@ -61,7 +60,7 @@ def test_a_context_is_immutable_hashable_and_slotted(context: Any) -> None:
     with pytest.raises(AttributeError):
         context.other = 1
     assert not hasattr(context, "__dict__")
-    assert not gc.is_tracked(context)
+    assert not context.__struct_config__.gc
     assert {context: "stream"}[copy.copy(context)] == "stream"
     assert pickle.loads(pickle.dumps(context)) == context
 

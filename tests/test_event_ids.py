@@ -20,8 +20,8 @@ def test_ids_differ_and_sort_as_they_were_made() -> None:
     made = [new_event_id() for _ in range(1000)]
     assert made == sorted(set(made))
     assert {name[:17] for name in made} == {made[0][:17]}
-    numbers = [int(name[17:], 16) for name in made]
-    assert numbers == list(range(numbers[0], numbers[0] + 1000))
+    first = int(made[0][17:], 16)
+    assert [name[17:] for name in made] == [f"{first + n:010x}" for n in range(1000)]
 
 
 def test_threads_never_get_the_same() -> None:

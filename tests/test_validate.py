@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[Any, str, Rule]] = {
     "no callers": (mcp(allowed_callers=[]), "$.session.tools[0].allowed_callers", "count"),
     "a tunnel that is none": (mcp(tunnel_id="tunnel_A"), "$.session.tools[0].tunnel_id", "form"),
     "a short tunnel": (mcp(tunnel_id=TUNNEL[:-1]), "$.session.tools[0].tunnel_id", "form"),
-    "a loud tunnel": (mcp(tunnel_id=TUNNEL.upper()), "$.session.tools[0].tunnel_id", "form"),
+    "a loud tunnel": (mcp(tunnel_id="tunnel_" + "A1" * 16), "$.session.tools[0].tunnel_id", "form"),
     "a tunnel and a line": (mcp(tunnel_id=TUNNEL + "\n"), "$.session.tools[0].tunnel_id", "form"),
     "a blank translator": (
         types.TranslationClientSecretCreateRequest(session=types.TranslationSessionCreateRequest(model=" ")),
@@ -179,10 +179,10 @@ BOUNDS = {
         "range",
         0.25,
         1.5,
-        0.01,
+        1e-9,
     ),
     "threshold": Bound(
-        lambda n: listening(turn_detection=VAD(threshold=n)), f"{VAD_PATH}.threshold", "range", 0, 1, 0.01
+        lambda n: listening(turn_detection=VAD(threshold=n)), f"{VAD_PATH}.threshold", "range", 0, 1, 1e-9
     ),
     "patience": Bound(
         lambda n: listening(turn_detection=VAD(idle_timeout_ms=n)),
@@ -191,7 +191,7 @@ BOUNDS = {
         5000,
         30000,
     ),
-    "a share": Bound(lambda n: kept(ratio=n), "$.session.truncation.retention_ratio", "range", 0, 1, 0.01),
+    "a share": Bound(lambda n: kept(ratio=n), "$.session.truncation.retention_ratio", "range", 0, 1, 1e-9),
     "what is kept": Bound(
         lambda n: kept(tokens=n), "$.session.truncation.token_limits.post_instructions", "range", 0, None
     ),
