@@ -214,10 +214,11 @@ _ROLES = {
 
 
 def _role(message: Message) -> Iterator[Finding]:
-    if str(message.role) not in _ROLES:
+    found = _ROLES.get(str(message.role))
+    if found is None:
         yield ".role", "role", "must be system, user or assistant"
         return
-    kinds, refusal = _ROLES[message.role]
+    kinds, refusal = found
     for step, part in _nouns(message.content):
         if not isinstance(part, kinds):
             yield f".content{step}", "role", refusal
