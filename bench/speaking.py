@@ -7,12 +7,11 @@ import functools
 import json
 import secrets
 import timeit
-from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
 from openai.types.realtime import ResponseTextDeltaEvent
-from ratios import side_by_side
+from ratios import print_row, side_by_side
 
 import rtproto
 
@@ -85,12 +84,10 @@ def main() -> None:
     """Print the table, once both ways are seen to make the same event."""
     made = [json.loads(eval(way, NAMES)) for way in (f"encode({CONTEXT})", f"encode({STRUCT})", SDK)]
     assert all(event == made[0] for event in made), "the ways differ"
-    print(f"{'this / that':40} median  (lowest, highest round)  wanted")
+    print(f"{'this / that':44} median  (lowest, highest round)  wanted")
     for case in CASES:
         ours, theirs = (timeit.Timer(way, globals=NAMES) for way in (case.ours, case.theirs))
-        found = sorted(side_by_side(ours, theirs, case.calls))
-        spread = f"({found[0]:.2f}, {found[-1]:.2f})"
-        print(f"{case.name:40} {median(found):6.2f}  {spread:25} {case.wanted}")
+        print_row(case.name, side_by_side(ours, theirs, case.calls), case.wanted)
 
 
 if __name__ == "__main__":
