@@ -4,6 +4,9 @@
 :mod:`rtproto.client`, or into an :class:`Unknown` that holds its bytes. ``encode`` turns it back. A
 field that is ``UNSET`` is not on the wire; one that is ``None`` is null there.
 
+A :class:`ServerFrame` or :class:`ClientFrame` is for what is passed on: the bytes as they came, probed,
+typed on demand, edited without re-encoding. :mod:`rtproto.pcm` turns audio into frames and back.
+
 An event is made by its class; those of a stream by a context, :class:`ResponseEventBuilder` and what it
 leads to. :mod:`rtproto.items` makes items and content parts in short, ``validate`` tells what the service
 would refuse.
@@ -11,7 +14,7 @@ would refuse.
 
 from msgspec import UNSET, UnsetType
 
-from rtproto import builders, capture, event_types, items, types
+from rtproto import builders, capture, event_types, items, pcm, types
 from rtproto._struct import Event, Struct
 from rtproto._version import __version__
 from rtproto.builders import ContentEventBuilder, ItemEventBuilder, ResponseBuilder, ResponseEventBuilder
@@ -28,25 +31,38 @@ from rtproto.codec import (
     translation_client_codec,
     translation_server_codec,
 )
-from rtproto.errors import InvalidEvent, NotAnEvent, RtprotoError
+from rtproto.errors import InvalidEvent, NoSuchPath, NotAnEvent, RtprotoError
 from rtproto.event_ids import new_event_id
 from rtproto.events import client, server, translation
+from rtproto.frame import (
+    ClientFrame,
+    Frame,
+    ServerFrame,
+    TranslationClientFrame,
+    TranslationServerFrame,
+)
 from rtproto.unknown import Unknown
 from rtproto.validate import Problem, validate
 
 __all__ = [
     "UNSET",
+    "ClientFrame",
     "Codec",
     "ContentEventBuilder",
     "Event",
+    "Frame",
     "InvalidEvent",
     "ItemEventBuilder",
+    "NoSuchPath",
     "NotAnEvent",
     "Problem",
     "ResponseBuilder",
     "ResponseEventBuilder",
     "RtprotoError",
+    "ServerFrame",
     "Struct",
+    "TranslationClientFrame",
+    "TranslationServerFrame",
     "Unknown",
     "UnsetType",
     "__version__",
@@ -62,6 +78,7 @@ __all__ = [
     "event_types",
     "items",
     "new_event_id",
+    "pcm",
     "probe_type",
     "server",
     "server_codec",

@@ -41,7 +41,7 @@ class Misfit(Exception):
     def of(cls, refusal: Exception) -> "Misfit":
         """What a msgspec refusal says, without the values that some of its messages quote."""
         if not isinstance(refusal, msgspec.DecodeError):
-            return cls("", type(refusal).__name__)
+            return cls("", _PLAIN.get(type(refusal), type(refusal).__name__))
         message, at, path = str(refusal).rpartition(" - at `$")
         message, path = (message, path.rstrip("`")) if at else (path, "")
         if message.startswith(_MISSING):
@@ -50,6 +50,7 @@ class Misfit(Exception):
         return cls(path, next(plainer, message))
 
 
+_PLAIN: dict[type, str] = {RecursionError: "nested too deeply", UnicodeDecodeError: "invalid UTF-8"}
 _MISSING = "Object missing required field `"
 _PLAINER = {
     "Invalid value": "invalid value",

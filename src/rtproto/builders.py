@@ -11,17 +11,23 @@ share it among threads and tasks. A method is named as its event on the wire, an
 context does not hold, in the order of the event's fields; :mod:`rtproto.server` tells what each means.
 ``event_id`` may be any id of yours, or :func:`rtproto.new_event_id`'s.
 
+The four hottest deltas also have a ``…_frame`` method, which makes the encoded frame at once: the address
+is encoded once per context, and spliced between an id and a delta. The bytes are those of the event.
+
 A :class:`ResponseBuilder` makes the response object itself, which ``response.created`` and
 ``response.done`` carry. Every other event is made by its own constructor.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
+import pybase64
 from msgspec import UNSET
 
-from rtproto._struct import Base64, Maybe
+from rtproto._encode import to_json
+from rtproto._struct import Base64, Event, Maybe
 from rtproto.events.server import (
     OutputAudioBufferCleared,
     OutputAudioBufferStarted,
@@ -41,12 +47,24 @@ from rtproto.events.server import (
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
 )
+from rtproto.pcm import Buffer
 from rtproto.types.audio import ResponseAudio
 from rtproto.types.items import ConversationItem
 from rtproto.types.open_enums import AudioModality, MaxOutputTokens, ResponseStatus
 from rtproto.types.response import Metadata, Response, ResponseContentPart, StatusDetails, Usage
 
 __all__ = ["ContentEventBuilder", "ItemEventBuilder", "ResponseBuilder", "ResponseEventBuilder"]
+
+
+def _head(event: type[Event]) -> bytes:
+    """A frame up to its event id."""
+    return b'{"type":%b,"event_id":' % to_json(event.type)
+
+
+_ARGUMENTS_DELTA = _head(ResponseFunctionCallArgumentsDelta)
+_TEXT_DELTA = _head(ResponseOutputTextDelta)
+_TRANSCRIPT_DELTA = _head(ResponseOutputAudioTranscriptDelta)
+_AUDIO_DELTA = _head(ResponseOutputAudioDelta)
 
 
 class ResponseEventBuilder(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +90,7 @@ class ResponseEventBuilder(msgspec.Struct, frozen=True, gc=False):
         return OutputAudioBufferCleared(event_id=event_id, response_id=self.response_id)
 
 
-class ItemEventBuilder(msgspec.Struct, frozen=True, gc=False):
+class ItemEventBuilder(msgspec.Struct, frozen=True, dict=True):
     """Makes the events of one item of a response."""
 
     response_id: str
@@ -81,6 +99,11 @@ class ItemEventBuilder(msgspec.Struct, frozen=True, gc=False):
     """The item they belong to."""
     output_index: int
     """The item's place in the response's output, from 0."""
+
+    @cached_property
+    def _address(self) -> bytes:
+        """What stands between the event id and the call id."""
+        return b',%b,"call_id":' % to_json(self)[1:-1]
 
     def for_content(self, content_index: int) -> "ContentEventBuilder":
         """The context of one of its content parts; ``content_index`` is the part's place in it, from 0."""
@@ -111,6 +134,11 @@ class ItemEventBuilder(msgspec.Struct, frozen=True, gc=False):
             delta=delta,
             obfuscation=obfuscation,
         )
+
+    def function_call_arguments_delta_frame(self, event_id: str, call_id: str, delta: str) -> bytes:
+        """:meth:`function_call_arguments_delta`, encoded."""
+        head = _ARGUMENTS_DELTA, to_json(event_id), self._address, to_json(call_id)
+        return b"".join((*head, b',"delta":', to_json(delta), b"}"))
 
     def function_call_arguments_done(
         self, event_id: str, call_id: str, name: Maybe[str], arguments: str
@@ -150,7 +178,7 @@ class ItemEventBuilder(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
+class ContentEventBuilder(msgspec.Struct, frozen=True, dict=True):
     """Makes the events of one content part of an item."""
 
     response_id: str
@@ -161,6 +189,11 @@ class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
     """The item's place in the response's output, from 0."""
     content_index: int
     """The part's place in the item, from 0."""
+
+    @cached_property
+    def _address(self) -> bytes:
+        """What stands between the event id and the delta."""
+        return b',%b,"delta":' % to_json(self)[1:-1]
 
     def content_part_added(
         self, event_id: str, part: ResponseContentPart, content: Maybe[ResponseContentPart] = UNSET
@@ -204,6 +237,10 @@ class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
             obfuscation=obfuscation,
         )
 
+    def output_text_delta_frame(self, event_id: str, delta: str) -> bytes:
+        """:meth:`output_text_delta`, encoded."""
+        return b"".join((_TEXT_DELTA, to_json(event_id), self._address, to_json(delta), b"}"))
+
     def output_text_done(self, event_id: str, text: str) -> ResponseOutputTextDone:
         """``response.output_text.done``: all of the text."""
         return ResponseOutputTextDone(
@@ -229,6 +266,11 @@ class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
             obfuscation=obfuscation,
         )
 
+    def output_audio_delta_frame(self, event_id: str, samples: Buffer) -> bytes:
+        """:meth:`output_audio_delta` of raw audio in the session's format, as 16-bit PCM; encoded."""
+        audio = pybase64.b64encode(samples)
+        return b"".join((_AUDIO_DELTA, to_json(event_id), self._address, b'"', audio, b'"}'))
+
     def output_audio_done(self, event_id: str) -> ResponseOutputAudioDone:
         """``response.output_audio.done``: the audio is complete."""
         return ResponseOutputAudioDone(
@@ -252,6 +294,10 @@ class ContentEventBuilder(msgspec.Struct, frozen=True, gc=False):
             delta=delta,
             obfuscation=obfuscation,
         )
+
+    def output_audio_transcript_delta_frame(self, event_id: str, delta: str) -> bytes:
+        """:meth:`output_audio_transcript_delta`, encoded."""
+        return b"".join((_TRANSCRIPT_DELTA, to_json(event_id), self._address, to_json(delta), b"}"))
 
     def output_audio_transcript_done(
         self, event_id: str, transcript: str

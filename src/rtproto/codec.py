@@ -5,17 +5,17 @@ an event of an unknown type, or of a known type and the wrong shape, is an :clas
 that holds its bytes; an unknown kind inside an event is an ``Unknown`` in its place.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, get_args
+from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
+from rtproto._encode import encode, encode_into
+from rtproto._envelope import Data, as_bytes, envelope, probe_type, read_envelope
 from rtproto._salvage import REFUSALS, Misfit, salvage
 from rtproto._struct import Event, Struct
-from rtproto.errors import InvalidEvent, NotAnEvent
+from rtproto.errors import InvalidEvent
 from rtproto.events import client, server, translation
 from rtproto.unknown import Unknown
 
@@ -33,9 +33,6 @@ __all__ = [
     "translation_client_codec",
     "translation_server_codec",
 ]
-
-Data: TypeAlias = bytes | bytearray | memoryview | str
-"""One frame, as a WebSocket library hands it over."""
 
 E_co = TypeVar("E_co", covariant=True)
 S = TypeVar("S", bound=Struct)
@@ -66,125 +63,6 @@ class _EncodeInto(Protocol):
     """:func:`encode_into`'s signature."""
 
     def __call__(self, event: Struct | Unknown, buffer: bytearray, offset: int = 0) -> None: ...
-
-
-# Encoding -------------------------------------------------------------------------------------
-
-
-def _as_it_came(value: object) -> msgspec.Raw:
-    """Encode what msgspec does not know: an ``Unknown`` is its own bytes."""
-    if isinstance(value, Unknown):
-        return msgspec.Raw(value.raw)
-    raise NotImplementedError(f"{type(value).__name__} has no place in an event")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_as_it_came)
-
-# The C method itself: a def around it would cost 10 to 20 % more.
-encode: Callable[[Struct | Unknown], bytes] = _encoder.encode
-"""The event, or any noun, as compact JSON: null where a field is ``None``, nothing where it is ``UNSET``;
-an ``Unknown``, also inside an event, as its own bytes.
-
-Raises:
-    UnicodeEncodeError: a string holds a lone surrogate.
-    NotImplementedError: a field holds something that is neither JSON nor an event's.
-"""
-
-
-def encode_into(event: Struct | Unknown, buffer: bytearray, offset: int = 0) -> None:
-    """Write the event's JSON into ``buffer`` from ``offset`` on (-1: at its end), which then ends with it."""
-    _encoder.encode_into(event, buffer, offset)
-
-
-# What an event is -----------------------------------------------------------------------------
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    type: str
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-
-
-def _envelope(data: Data) -> tuple[str, bytes]:
-    """The ``type`` of what is an event from end to end, and its bytes; raises one of ``REFUSALS``."""
-    name = _decode_envelope(data).type
-    raw = data if type(data) is bytes else _as_bytes(data)
-    if not raw.isascii():
-        raw.decode()  # msgspec does not look inside strings that it skips.
-    return name, raw
-
-
-def _as_bytes(data: Data) -> bytes:
-    return data.encode() if isinstance(data, str) else bytes(data)
-
-
-def _read_envelope(data: Data) -> tuple[str, bytes, str | None]:
-    """Any event's ``type`` and bytes, and the flaw that msgspec will not read; raises ``NotAnEvent``."""
-    try:
-        return *_envelope(data), None
-    except REFUSALS as refusal:
-        reason = refusal
-    return _read_envelope_beside_surrogate(data) or _reject(reason)
-
-
-def _read_envelope_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None:
-    """The same for half a surrogate pair: RFC 8259 allows one, and JavaScript writes one when it cuts an
-    emoji in two, but msgspec reads none.
-    """
-    try:
-        text = _as_bytes(data).decode()
-        if not _SURROGATE.search(text):
-            return None
-        name = json.loads(text, parse_constant=_reject, parse_int=float)["type"]
-        name.encode()  # Only a whole string can.
-        return name, text.encode(), "half a surrogate pair"
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _reject(reason: object) -> NoReturn:
-    match reason:
-        case UnicodeError():
-            raise NotAnEvent("not an event: invalid UTF-8")
-        case RecursionError():
-            raise NotAnEvent("not an event: nested too deeply")
-        case _:
-            raise NotAnEvent(f"not an event: {reason}")
-
-
-_TYPE_FIRST = r'[ \t\r\n]*\{[ \t\r\n]*"type"[ \t\r\n]*:[ \t\r\n]*"([^"\\\x00-\x1f]*)"'
-_type_first_in_text = re.compile(_TYPE_FIRST).match
-_type_first_in_bytes = re.compile(_TYPE_FIRST.encode()).match
-
-
-def probe_type(data: Data) -> str:
-    """The event's ``type``; in constant time where it is the first key, as OpenAI and Azure write it.
-
-    Then only the front is read: what follows may be anything, and of a repeated ``type`` the first
-    counts. Known types come back as the one interned string.
-
-    Raises:
-        NotAnEvent: the data is not a JSON object with a string ``type``.
-    """
-    front = _type_first_in_text(data) if isinstance(data, str) else _type_first_in_bytes(data)
-    if front is None:
-        name = _read_envelope(data)[0]
-    else:
-        found: str | bytes = front[1]
-        name = found if isinstance(found, str) else _NAMES.get(found) or _decoded(found)
-    return _ONE_STRING.get(name, name)
-
-
-def _decoded(name: bytes) -> str:
-    try:
-        return name.decode()
-    except UnicodeDecodeError as refusal:
-        reason = refusal
-    _reject(reason)
 
 
 # Codecs ---------------------------------------------------------------------------------------
@@ -231,7 +109,7 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
 
     def unknown(data: Data) -> Unknown | None:
         try:
-            name, raw = _envelope(data)
+            name, raw = envelope(data)
         except REFUSALS:
             return None
         return None if name in known else Unknown(name, raw)
@@ -260,7 +138,7 @@ def _decoder(union: Any, types: Mapping[str, type[Event]]) -> _Decode[Any]:
 
 def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> Any:
     """What an event is that the union refused."""
-    name, raw, flaw = _read_envelope(data)
+    name, raw, flaw = read_envelope(data)
     if name not in types:
         return Unknown(name, raw)
     fault = Misfit("", flaw or "")
@@ -282,10 +160,6 @@ translation_server_codec: Codec[translation.ServerEvent] = Codec(translation.Ser
 """What the service sends on ``/v1/realtime/translations``."""
 translation_client_codec: Codec[translation.ClientEvent] = Codec(translation.ClientEvent)
 """What a client sends on ``/v1/realtime/translations``."""
-
-_CODECS = (server_codec, client_codec, translation_server_codec, translation_client_codec)
-_ONE_STRING = {name: name for codec in _CODECS for name in codec.types}
-_NAMES = {name.encode(): name for name in _ONE_STRING}
 
 decode_server: _Decode[server.ServerEvent] = server_codec.decode
 """``decode_server(data, *, strict=False)``: the event in a frame from the service, or an ``Unknown``.
@@ -312,7 +186,7 @@ def decode_body(data: Data, body: type[S]) -> S:
     except REFUSALS as refusal:
         fault = Misfit.of(refusal)
     try:
-        return salvage(body, _as_bytes(data))
+        return salvage(body, as_bytes(data))
     except Misfit as misfit:
         fault = misfit
     except UnicodeError:

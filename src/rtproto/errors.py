@@ -4,14 +4,17 @@
 
     RtprotoError
     ├── NotAnEvent      (also a ValueError)   not a JSON object with a string "type"
-    └── InvalidEvent    (also a ValueError)   strict=True: a known type of the wrong shape
+    ├── InvalidEvent    (also a ValueError)   a known type of the wrong shape, or audio that is none
+    └── NoSuchPath      (also a KeyError)     a path that a frame does not have
+
+What a caller does wrong, whatever the frame, is a ``TypeError`` or ``ValueError`` as anywhere.
 """
 
-__all__ = ["InvalidEvent", "NotAnEvent", "RtprotoError"]
+__all__ = ["InvalidEvent", "NoSuchPath", "NotAnEvent", "RtprotoError"]
 
 
 class RtprotoError(Exception):
-    """Every error that this library raises by itself."""
+    """Every error that data can cause."""
 
 
 class NotAnEvent(RtprotoError, ValueError):
@@ -22,13 +25,13 @@ class NotAnEvent(RtprotoError, ValueError):
     """
 
 
-class InvalidEvent(RtprotoError, ValueError):
-    """With ``strict=True``, an event of a known type and the wrong shape; or such a REST body."""
+class _Located(RtprotoError):
+    """What is wrong at a place in an event."""
 
     type: str
     """The event's wire name; a body's class."""
     path: str
-    """Where the first fault is, as in ``$.item.content[0].text``."""
+    """Where the fault is, as in ``$.item.content[0].text``."""
     reason: str
     """What is wrong there, without the value."""
 
@@ -40,3 +43,15 @@ class InvalidEvent(RtprotoError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.type}: {self.path}: {self.reason}"
+
+
+class InvalidEvent(_Located, ValueError):
+    """An event, or a REST body, is not what it must be: the first fault.
+
+    With ``strict=True`` an event of a known type and the wrong shape; in the audio lane what holds no
+    audio, no base64, or too much.
+    """
+
+
+class NoSuchPath(_Located, KeyError):
+    """A frame has no value at a path: a key is not there, or what should hold it is no object."""

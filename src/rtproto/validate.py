@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from rtproto._struct import Struct, Tagged
 from rtproto.events import client, translation
+from rtproto.pcm import MAX_APPEND_BYTES
 from rtproto.types.audio import AudioOutput, AudioTranscription, ServerVad
 from rtproto.types.items import AssistantPart, Message, SystemPart, UserPart
 from rtproto.types.response import ResponseCreateParams
@@ -231,7 +232,7 @@ def _server(tool: McpTool) -> Iterator[Finding]:
 
 # Rules ----------------------------------------------------------------------------------------
 
-_MOST_AUDIO = 15 * 2**20 // 3 * 4  # 15 MiB of audio, as base64
+_MOST_AUDIO = MAX_APPEND_BYTES // 3 * 4  # as base64
 
 _CLIENT_EVENTS = (*get_args(client.ClientEvent), *get_args(translation.ClientEvent))
 _event_id = _fields(event_id=_short(512))  # of all but output_audio_buffer.clear, where it says nothing

@@ -1,0 +1,253 @@
+"""A frame is the bytes that came: looked into on demand, and edited without writing the rest anew.
+
+::
+
+    frame = ServerFrame(data)               # probed: constant time
+    frame.data                              # what was given, to send on
+    frame.event                             # typed on first use, as decode_server types it
+    frame.get("response.status")            # one value, without typing the rest
+    frame.set("session.model", "gpt-realtime")      # a new frame
+
+An edit leaves everything outside the edited value as it was written: fields the model does not know, the
+order of keys, ``1e3`` and ``1.0``, escapes, nulls. Only white space between the members of the objects on
+the path may go.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
+
+import msgspec
+
+from rtproto._encode import encode
+from rtproto._envelope import Data, as_bytes, probe_type
+from rtproto._members import GONE, Within, difference, edit, find
+from rtproto._salvage import Misfit
+from rtproto._struct import Event
+from rtproto._surrogates import loads
+from rtproto.codec import (
+    Codec,
+    client_codec,
+    server_codec,
+    translation_client_codec,
+    translation_server_codec,
+)
+from rtproto.errors import NoSuchPath, NotAnEvent, RtprotoError
+from rtproto.events import client, server, translation
+from rtproto.unknown import Unknown
+
+__all__ = [
+    "Changes",
+    "ClientFrame",
+    "Frame",
+    "Path",
+    "ServerFrame",
+    "TranslationClientFrame",
+    "TranslationServerFrame",
+]
+
+Path: TypeAlias = str | Sequence[str]
+"""A value's place: keys joined by dots, or a sequence of keys where one may hold a dot itself.
+
+Only through objects: an element of a list has no path."""
+
+Changes: TypeAlias = Mapping[str, Any] | Mapping[tuple[str, ...], Any] | Mapping[str | tuple[str, ...], Any]
+"""New values by path, ``UNSET`` for what shall not be there."""
+
+E = TypeVar("E", bound=Event)
+
+_RAISE: Final = object()
+
+
+class Frame(Generic[E]):
+    """The base of frames. For a codec of your own: ``class MyFrame(Frame[MyEvent]): codec = my_codec``.
+
+    A frame is a value: do not change the buffer under it, nor its attributes.
+
+    Raises:
+        NotAnEvent: the data is not a JSON object with a string ``type``, as far as the type tells.
+    """
+
+    __slots__ = ("_event", "data", "type")
+
+    codec: ClassVar[Codec[Any]]
+    """What types it."""
+    data: Data
+    """The object that was given; an edited frame's is ``bytes``, or ``str`` if this frame's is."""
+    type: str
+    """The event's wire name, as :func:`rtproto.probe_type` tells it."""
+    _event: Any
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self.type = probe_type(data)
+        self._event = None
+
+    def __repr__(self) -> str:
+        unit = "characters" if isinstance(self.data, str) else "bytes"
+        return f"{type(self).__name__}(type={self.type!r}, data=<{len(self.data)} {unit}>)"
+
+    @property
+    def event(self) -> E | Unknown:
+        """The event, decoded on first use and kept; its ``type`` is the frame's.
+
+        Raises:
+            NotAnEvent: behind its type, the data is no JSON.
+        """
+        if self._event is None:
+            event = self.codec.decode(self.data)
+            if event.type != self.type:  # An event of two types is not to be taken for either.
+                event = Unknown(self.type, encode(event), "$.type: given twice")
+            self._event = event
+        return self._event  # type: ignore[no-any-return]
+
+    def get(self, path: Path, default: Any = _RAISE) -> Any:
+        """One value, as Python objects, without typing the rest; of a repeated key the last.
+
+        Raises:
+            NoSuchPath: there is no such value, and no ``default`` for it.
+            NotAnEvent: the data is no JSON.
+        """
+        try:
+            return _value(find(self._raw(), _steps(path)))
+        except Misfit as misfit:
+            if misfit.path and default is not _RAISE:
+                return default
+            raise self._error(misfit) from None
+
+    def replace(self, /, **fields: Any) -> Self:
+        """The frame with these fields of the event set: a Python value, a Struct, ``msgspec.Raw`` (taken as
+        it is), or ``UNSET`` for a field that shall not be there. A new field goes to the end.
+
+        Raises:
+            NotAnEvent: the data is no JSON, or the edit leaves no event.
+        """
+        return self._edited(Within(fields))
+
+    def set(self, path: Path, value: Any) -> Self:
+        """The frame with one value set, at any depth; values are as in :meth:`replace`.
+
+        The last key of the path may be new, the objects before it must be there.
+
+        Raises:
+            NoSuchPath: the path leads through what is not there, or is no object.
+            NotAnEvent: as in :meth:`replace`.
+        """
+        return self.edit({path: value} if isinstance(path, str) else {tuple(path): value})
+
+    def remove(self, *paths: Path) -> Self:
+        """The frame without these values; to take out what may be absent, ``set`` it to ``UNSET``.
+
+        Raises:
+            NoSuchPath: one of them is not there.
+            NotAnEvent: as in :meth:`replace`.
+        """
+        return self._edited(_tree((path, GONE) for path in paths))
+
+    def edit(self, changes: Changes) -> Self:
+        """The frame with several values set in one pass, each as by :meth:`set`.
+
+        Raises:
+            ValueError: one of the paths leads into another.
+            NoSuchPath: as in :meth:`set`.
+            NotAnEvent: as in :meth:`replace`.
+        """
+        return self._edited(_tree(changes.items()))
+
+    def with_event(self, event: E | Unknown) -> Self:
+        """The frame with its event changed, as by ``msgspec.structs.replace(frame.event, …)``.
+
+        Every field that the model does not know is carried over, at every depth, and what did not change
+        stays as it is written. In a list an element is taken for the one it equals, else for the one of
+        its ``id`` and ``name``, else for the next of its ``type``.
+
+        Raises:
+            TypeError: it is not of the class of this frame's own event.
+            NotAnEvent: the data is no JSON.
+        """
+        known = self.event
+        if type(event) is not type(known):
+            raise TypeError(
+                f"a frame of {self.type} holds {type(known).__name__}, not {type(event).__name__}"
+            )
+        try:
+            return self._edited(difference(self._raw(), encode(known), encode(event)))
+        except Misfit as misfit:
+            raise self._error(misfit) from None
+
+    def _raw(self) -> bytes:
+        try:
+            return self.data if type(self.data) is bytes else as_bytes(self.data)
+        except UnicodeEncodeError:
+            pass  # It holds the text, and must not go along with what is raised.
+        raise NotAnEvent("not an event: invalid UTF-8")
+
+    def _edited(self, changes: Within) -> Self:
+        try:
+            data = edit(self._raw(), changes) if changes else self.data
+        except Misfit as misfit:
+            raise self._error(misfit) from None
+        frame = object.__new__(type(self))
+        frame.data = str(data, "utf-8") if isinstance(data, bytes) and isinstance(self.data, str) else data
+        frame.type = probe_type(data) if "type" in changes else self.type
+        frame._event = None
+        return frame
+
+    def _error(self, misfit: Misfit) -> RtprotoError:
+        if misfit.path:
+            return NoSuchPath(self.type, f"${misfit.path}", misfit.reason)
+        return NotAnEvent(f"not an event: {misfit.reason}")
+
+
+def _steps(path: Path) -> Sequence[str]:
+    return path.split(".") if isinstance(path, str) else path
+
+
+def _tree(changes: Any) -> Within:
+    """Changes by path as changes by key, within one another."""
+    tree = Within()
+    for path, value in changes:
+        *parents, key = _steps(path)
+        inside = tree
+        for parent in parents:
+            inside = inside.setdefault(parent, Within())
+            if type(inside) is not Within:
+                break
+        if type(inside) is not Within or key in inside:
+            raise ValueError("one of the paths leads into another")
+        inside[key] = value
+    return tree
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return loads(text)
+
+
+class ServerFrame(Frame[server.ServerEvent]):
+    """A frame that the service sent on ``/v1/realtime``."""
+
+    __slots__ = ()
+    codec = server_codec
+
+
+class ClientFrame(Frame[client.ClientEvent]):
+    """A frame that a client sent on ``/v1/realtime``."""
+
+    __slots__ = ()
+    codec = client_codec
+
+
+class TranslationServerFrame(Frame[translation.ServerEvent]):
+    """A frame that the service sent on ``/v1/realtime/translations``."""
+
+    __slots__ = ()
+    codec = translation_server_codec
+
+
+class TranslationClientFrame(Frame[translation.ClientEvent]):
+    """A frame that a client sent on ``/v1/realtime/translations``."""
+
+    __slots__ = ()
+    codec = translation_client_codec
