@@ -14,7 +14,7 @@ import rtproto
 from rtproto import NotAnEvent, Unknown, client, server, translation, types
 
 from .conftest import CODECS, OwnFrame, first_frame, own_frames, same_json
-from .strategies import JSON, structs
+from .strategies import structs
 
 FRAMES = [parameter.values[0] for parameter in own_frames()]
 EVENTS = [(codec, cls) for codec in CODECS.values() for cls in codec.types.values()]
@@ -252,40 +252,6 @@ def test_half_a_surrogate_pair_ends_no_session() -> None:
     assert (event.type, event.raw) == ("response.output_text.delta", data)
     assert event.error == "$: half a surrogate pair"
     assert rtproto.decode_server(b'{"type":"error","x":"\\ud83d"}').error == "$: half a surrogate pair"
-
-
-# Probing --------------------------------------------------------------------------------------
-
-
-def test_a_known_type_is_one_string() -> None:
-    for frame in FRAMES:
-        name = rtproto.probe_type(frame.raw)
-        assert name is rtproto.probe_type(frame.raw.encode()) is frame.codec.types[name].type
-
-
-def test_the_probe_reads_the_front_only() -> None:
-    assert rtproto.probe_type(b'{"type":"response.video.delta", whatever') == "response.video.delta"
-    assert rtproto.probe_type(b' {\n"type" : "error", whatever') == "error"
-
-
-@given(
-    st.dictionaries(st.text(max_size=4) | st.just("type"), JSON, max_size=4),
-    st.booleans(),
-    st.text(max_size=6),
-)
-def test_the_probe_agrees_with_a_full_read(event: dict[str, Any], is_ascii: bool, name: str) -> None:
-    data = json.dumps(event | ({"type": name} if is_ascii else {}), ensure_ascii=is_ascii)
-    expected = json.loads(data).get("type")
-    if isinstance(expected, str) and expected.isprintable():
-        assert (
-            rtproto.probe_type(data) == rtproto.probe_type(data.encode("utf-8", "surrogatepass")) == expected
-        )
-
-
-@pytest.mark.parametrize("data", NOT_EVENTS.values(), ids=NOT_EVENTS.keys())
-def test_the_probe_raises_nothing_else(data: bytes) -> None:
-    with suppress(NotAnEvent):
-        assert isinstance(rtproto.probe_type(data), str)
 
 
 # Damage ---------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from typing import NoReturn, TypeAlias
 
 import msgspec
 
-from rtproto._members import walk
 from rtproto._salvage import REFUSALS
 from rtproto._surrogates import loads
 from rtproto.errors import NotAnEvent
@@ -78,7 +77,8 @@ def reject(reason: object) -> NoReturn:
 
 _EVENTS = (RealtimeClientEvent, RealtimeServerEvent, TranslationClientEvent, TranslationServerEvent)
 _NAMES = {name.encode(): sys.intern(name.value) for events in _EVENTS for name in events}
-_MOST = max(map(len, _NAMES)) + 1  # the longest, and its quote
+_TEXT_NAMES = {name: name for name in _NAMES.values()}
+_END = 10 + max(map(len, _NAMES)) + 1  # where the longest name ends, with its quote
 
 _SPACE, _TEXT = rb"[ \t\r\n]*", rb'"[^"\\\x00-\x1f]*"'
 _MEMBER = rb'(?!"type")%b%b:%b%b%b,%b' % (_TEXT, _SPACE, _SPACE, _TEXT, _SPACE, _SPACE)
@@ -96,23 +96,49 @@ def probe_type(data: Data) -> str:
     Raises:
         NotAnEvent: the data is not a JSON object with a string ``type``.
     """
+    if type(data) is bytes:
+        begin = 9 if data[:9] == b'{"type":"' else 10 if data[:10] == b'{"type": "' else 0
+        known = _NAMES.get(data[begin:_END].partition(b'"')[0]) if begin else None
+    else:
+        known = _probe_text(data) if isinstance(data, str) else None
+    return known or _probe_front(data) or _probe_all(data)
+
+
+def _probe_text(data: str) -> str | None:
+    begin = 9 if data[:9] == '{"type":"' else 10 if data[:10] == '{"type": "' else 0
+    return _TEXT_NAMES.get(data[begin:_END].partition('"')[0]) if begin else None
+
+
+def _probe_front(data: Data) -> str | None:
     front = data[:_FRONT]
-    if not isinstance(front, bytes):
-        front = front.encode("utf-8", "surrogatepass") if isinstance(front, str) else bytes(front)
-    begin = 9 if front[:9] == b'{"type":"' else 10 if front[:10] == b'{"type": "' else None
-    if begin and (name := _NAMES.get(front[begin : begin + _MOST].partition(b'"')[0])):
-        return name
-    found = _find_type(front)
-    return _name(found[1]) if found else _probe_all(data)
+    found = _find_type(front.encode("utf-8", "surrogatepass") if isinstance(front, str) else bytes(front))
+    return _name(found[1]) if found else None
 
 
 def _probe_all(data: Data) -> str:
     """The first ``type`` of an event of any shape."""
-    name, raw, _ = read_envelope(data)
-    if raw.count(b'"type"') != 1 or b"\\u" in raw:  # There are others, or it is spelled otherwise.
-        first = next(value for key, _, value in walk(raw.decode()) if key == "type")
-        name = msgspec.json.decode(first)
+    name, raw, flaw = read_envelope(data)
+    name = _first_type(raw) if flaw is None else name
     return _NAMES.get(name.encode(), name)
+
+
+class _Seen:
+    """Stands for a ``type``: msgspec asks the hook for it each time it comes to one."""
+
+
+class _Types(msgspec.Struct, gc=False):
+    type: _Seen
+
+
+def _first_type(raw: bytes) -> str:
+    names: list[str] = []
+
+    def see(_: type, name: str) -> _Seen:
+        names.append(name)
+        return _Seen()
+
+    msgspec.json.decode(raw, type=_Types, dec_hook=see)
+    return names[0]
 
 
 def _name(raw: bytes) -> str:

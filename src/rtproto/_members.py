@@ -9,8 +9,8 @@ import json
 import os
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -19,78 +19,88 @@ from rtproto._encode import to_json
 from rtproto._salvage import REFUSALS, Misfit
 from rtproto._surrogates import loads
 
-__all__ = ["GONE", "Within", "difference", "edit", "find", "walk"]
+__all__ = ["GONE", "Change", "difference", "edit", "find", "replace"]
 
+Steps: TypeAlias = Sequence[str]
+"""The keys that lead to a value, from the outermost object in; one at least."""
 
-class Within(dict[str, Any]):
-    """Changes inside an object, by key: the new value, ``UNSET``, ``GONE``, or ``Within`` its own members."""
+Change: TypeAlias = tuple[Steps, Any]
+"""A value's place, and the new value, or ``UNSET`` for none, or ``GONE``."""
 
+T = TypeVar("T")
 
 GONE: Final = object()
-"""As a change: take the member out; it must be there. ``UNSET`` takes it out if it is."""
+"""In place of a new value: there shall be none, and there must be one. ``UNSET`` minds nothing."""
 
 
-def edit(raw: bytes, changes: Within) -> bytes:
-    """The object with the changes made; raises :class:`Misfit` where their path is not."""
-    short, long = _lift(raw)
+def replace(raw: bytes, fields: dict[str, Any]) -> bytes:
+    """:func:`edit` of members of the object itself, as fast as may be."""
+    short, long = _lift(raw) if len(raw) > _WORTH_LIFTING else (raw, b"")
     try:
-        return _put_back(_edit(short, changes), long)
-    except Misfit:
-        return _edit(raw, changes)
+        members: dict[str, Any] = _decode(short)
+        encoded = to_json(members)
+    except REFUSALS:
+        members, encoded = {}, b"{}"
+    is_all = encoded == short or msgspec.json.format(encoded, indent=0) == short
+    if not is_all or not fields:
+        return edit(raw, [((key,), value) for key, value in fields.items()])
+    for key, value in fields.items():
+        if value is UNSET:
+            members.pop(key, None)
+        else:
+            members[key] = value
+    edited = to_json(members)
+    return edited.replace(_STAND_IN, long) if long else edited
 
 
-def _edit(raw: bytes, changes: Within) -> bytes:
-    members = _open(raw, changes)
-    if not _is_all_of(raw, members):
-        return _edit_as_written(raw, changes)
-    _change(members, changes)
-    return to_json(members)
+def edit(raw: bytes, changes: Sequence[Change]) -> bytes:
+    """The object with the changes made, in one pass.
+
+    Raises:
+        Misfit: a path leads nowhere.
+        ValueError: a path leads into another.
+    """
+    return _without_long_string(_edit, raw, changes) if changes else raw
 
 
-def find(raw: bytes, steps: Sequence[str]) -> bytes:
-    """The text of the value at the end of a path; raises :class:`Misfit`."""
-    short, long = _lift(raw)
-    try:
-        return _put_back(_find(short, steps), long)
-    except Misfit:
-        return _find(raw, steps)
-
-
-def _find(raw: bytes, steps: Sequence[str]) -> bytes:
-    if not steps:
-        return raw
-    members, (step, *rest) = _members(raw), steps
-    _must_have(step, members)
-    try:
-        return _find(bytes(members[step]), rest)
-    except Misfit as misfit:
-        raise misfit.below(f".{step}") from None
+def find(raw: bytes, steps: Steps) -> bytes:
+    """The text of the value at a path; raises :class:`Misfit`."""
+    return _without_long_string(_find, raw, steps)
 
 
 # Long strings ---------------------------------------------------------------------------------
 
-_LONG = 512
+_WORTH_LIFTING, _LONG = 4096, 1024
+_BACKSLASH = ord("\\")
 _STAND_IN = b'"%b"' % os.urandom(16).hex().encode()  # which nobody can have written into a frame
 
 
 def _lift(raw: bytes) -> tuple[bytes, bytes]:
-    """The text with a stand-in for the long string around its middle, and that string; else all, and nothing.
+    """The text with a stand-in for one long string, and that string; or all of it, and nothing.
 
-    If what lies between the two quotes is no string, the result is no JSON: two strings stand side by side.
+    It is the string that ends the object, or else the one around its middle. Should it lie between two
+    strings, and be none, then these two stand side by side in the result, which is no JSON.
     """
-    if len(raw) < 2 * _LONG:
+    if raw[-2:] == b'"}':
+        begin, end = raw.rfind(b'"', 0, -2), len(raw) - 1
+    else:
+        middle = len(raw) // 2
+        begin, end = raw.rfind(b'"', 0, middle), raw.find(b'"', middle) + 1
+    is_long = begin > 0 and end - begin > _LONG
+    if not is_long or raw[begin - 1] == _BACKSLASH or raw[end - 2] == _BACKSLASH or raw[end] not in b",]}":
         return raw, b""
-    middle = len(raw) // 2
-    begin, end = raw.rfind(b'"', 0, middle), raw.find(b'"', middle)
-    is_whole = end - begin > _LONG and begin > 0 and raw.find(b"\\", begin - 1, end) < 0
-    if not is_whole or raw[end + 1 : end + 2] not in (b",", b"}", b"]"):
-        return raw, b""
-    return b"".join((raw[:begin], _STAND_IN, raw[end + 1 :])), raw[begin : end + 1]
+    return raw[:begin] + _STAND_IN + raw[end:], raw[begin:end]
 
 
-def _put_back(text: bytes, long: bytes) -> bytes:
-    before, found, after = text.partition(_STAND_IN) if long else (text, b"", b"")
-    return b"".join((before, long, after)) if found else text
+def _without_long_string(work: Callable[[bytes, T], bytes], raw: bytes, task: T) -> bytes:
+    """What some work on a text gives, its long string lifted out meanwhile."""
+    if len(raw) > _WORTH_LIFTING:
+        short, long = _lift(raw)
+        try:
+            return work(short, task).replace(_STAND_IN, long)
+        except Misfit:
+            pass  # It was no string; or the path is wrong, as the whole text will tell.
+    return work(raw, task)
 
 
 # As a dict ------------------------------------------------------------------------------------
@@ -99,39 +109,73 @@ _decode = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
+def _edit(raw: bytes, changes: Sequence[Change]) -> bytes:
+    members = _members(raw)
+    places = [(_descend(members, steps), steps, value) for steps, value in changes]
+    for inside, steps, value in places:
+        if value is GONE:
+            _must_have(inside, steps)
+    if not _is_all_of(raw, members):
+        return _edit_as_written(raw, changes)
+    for inside, steps, value in places:
+        _set(inside, steps[-1], value)
+    return to_json(members)
+
+
+def _set(inside: dict[str, Any], key: str, value: Any) -> None:
+    if type(inside.get(key)) is dict:
+        raise ValueError("one of the paths leads into another")
+    if value is UNSET or value is GONE:
+        inside.pop(key, None)
+    else:
+        inside[key] = value
+
+
+def _find(raw: bytes, steps: Steps) -> bytes:
+    inside = _descend(_members(raw), steps)
+    _must_have(inside, steps)
+    return bytes(inside[steps[-1]])
+
+
+def _must_have(inside: dict[str, Any], steps: Steps) -> None:
+    if steps[-1] not in inside:
+        raise Misfit(_path(steps), "not there")
+
+
 def _members(raw: bytes | Raw) -> dict[str, Any]:
     """The members' text by key, of a repeated key the last; raises :class:`Misfit`."""
     try:
-        return _decode(raw)
+        members: dict[str, Any] = _decode(raw)
+        return members
     except REFUSALS as refusal:
         fault = Misfit.of(refusal)
     try:
-        text = bytes(raw)
-        if isinstance(loads(text), dict):
-            return {key: Raw(value.encode()) for key, _, value in walk(text.decode())}
-    except (ValueError, RecursionError):
+        if isinstance(loads(bytes(raw)), dict):
+            return {key: Raw(value.encode()) for key, _, value in _walked(bytes(raw))}
+    except (ValueError, RecursionError):  # Neither does it spoil what is no JSON otherwise.
         pass
     raise fault
 
 
-def _open(raw: bytes | Raw, changes: Within) -> dict[str, Any]:
-    """The members, as dicts wherever the changes go inside; raises :class:`Misfit`."""
-    members = _members(raw)
-    for key, change in changes.items():
-        if change is GONE:
-            _must_have(key, members)
-        elif isinstance(change, Within):
-            _must_have(key, members)
-            try:
-                members[key] = _open(members[key], change)
-            except Misfit as misfit:
-                raise misfit.below(f".{key}") from None
-    return members
+def _descend(members: dict[str, Any], steps: Steps) -> dict[str, Any]:
+    """The members of the object that a path ends in, read into those around it; raises :class:`Misfit`."""
+    inside: Any = members
+    depth = 0
+    try:
+        for step in steps[:-1]:
+            depth += 1
+            outside, inside = inside, inside[step]
+            if isinstance(inside, Raw):
+                inside = outside[step] = _members(inside)
+    except KeyError:
+        raise Misfit(_path(steps[:depth]), "not there") from None
+    except Misfit as misfit:
+        raise Misfit(_path(steps[:depth]), misfit.reason) from None
+    return inside  # type: ignore[no-any-return]
 
 
-def _must_have(key: str, members: dict[str, Any]) -> None:
-    if key not in members:
-        raise Misfit(f".{key}", "not there")
+def _path(steps: Steps) -> str:
+    return "".join(f".{step}" for step in steps)
 
 
 def _is_all_of(raw: bytes, members: dict[str, Any]) -> bool:
@@ -141,16 +185,6 @@ def _is_all_of(raw: bytes, members: dict[str, Any]) -> bool:
     except UnicodeEncodeError:  # half a surrogate pair in a key
         return False
     return encoded == raw or msgspec.json.format(encoded, indent=0) == raw
-
-
-def _change(members: dict[str, Any], changes: Within) -> None:
-    for key, change in changes.items():
-        if change is UNSET or change is GONE:
-            members.pop(key, None)
-        elif isinstance(change, Within):
-            _change(members[key], change)
-        else:
-            members[key] = change
 
 
 # As it is written -----------------------------------------------------------------------------
@@ -164,7 +198,7 @@ def _after_space(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def walk(text: str) -> Iterator[tuple[str, str, str]]:
+def _walk(text: str) -> Iterator[tuple[str, str, str]]:
     """Each member of an object: its key, the text up to its value, and its value's. It must be sound JSON."""
     at = _after_space(text, 0) + 1
     while text[begin := _after_space(text, at)] != "}":
@@ -179,11 +213,21 @@ def walk(text: str) -> Iterator[tuple[str, str, str]]:
 _KEEP_BYTES = "surrogateescape"  # UTF-8 that is none comes out as it went in.
 
 
-def _edit_as_written(raw: bytes, changes: Within) -> bytes:
+def _walked(raw: bytes) -> list[tuple[str, str, str]]:
+    try:
+        return list(_walk(raw.decode("utf-8", _KEEP_BYTES)))
+    except RecursionError:
+        raise Misfit("", "nested too deeply") from None
+
+
+def _edit_as_written(raw: bytes, changes: Sequence[Change]) -> bytes:
     """The same edit, of an object that spells or repeats its keys; of a changed key only the last stays."""
-    members = list(walk(raw.decode("utf-8", _KEEP_BYTES)))
+    members = _walked(raw)
     last = {key: place for place, (key, _, _) in enumerate(members)}
-    new = {key: _changed(members[last[key]][2] if key in last else "", changes[key]) for key in changes}
+    inside: defaultdict[str, list[Change]] = defaultdict(list)
+    for (key, *rest), value in changes:
+        inside[key].append((rest, value))
+    new = {key: _changed(members[last[key]][2] if key in last else "", inside[key]) for key in inside}
     parts = [
         head + new.get(key, value)
         for place, (key, head, value) in enumerate(members)
@@ -193,59 +237,62 @@ def _edit_as_written(raw: bytes, changes: Within) -> bytes:
     return f"{{{','.join(parts)}}}".encode("utf-8", _KEEP_BYTES)
 
 
-def _changed(value: str, change: Any) -> str:
-    """The text of a changed value; empty: there is none."""
-    if change is UNSET or change is GONE:
-        return ""
-    within = isinstance(change, Within)
-    new = _edit(value.encode("utf-8", _KEEP_BYTES), change) if within else to_json(change)
-    return new.decode("utf-8", _KEEP_BYTES)
+def _changed(text: str, changes: Sequence[Change]) -> str:
+    """The text of a member after the changes to it, or inside it; empty: there is none."""
+    if all(steps for steps, _ in changes):
+        return _edit(text.encode("utf-8", _KEEP_BYTES), changes).decode("utf-8", _KEEP_BYTES)
+    value = changes[-1][1]
+    if len(changes) > 1:
+        raise ValueError("one of the paths leads into another")
+    return "" if value is UNSET or value is GONE else to_json(value).decode("utf-8", _KEEP_BYTES)
 
 
 # What an event's change means for its frame ---------------------------------------------------
 
 
-def difference(raw: bytes, known: bytes, new: bytes) -> Within:
+def difference(raw: bytes, known: bytes, new: bytes) -> list[Change]:
     """The changes that make the object ``new``, save for what was not ``known`` of it; raises ``Misfit``.
 
     ``known`` is what the model says of ``raw``. A value that is the same in both stays as it is written in
     ``raw``; one that is not is changed inside, where it is still an object of its kind, or a list.
     """
-    mine, before, after = _members(raw), _members(known), _members(new)
-    changes = Within()
+    return list(_differences(raw, known, new))
+
+
+def _differences(raw: bytes, known: bytes, new: bytes) -> Iterator[Change]:
+    mine, before, after = ({k: bytes(v) for k, v in _members(text).items()} for text in (raw, known, new))
     for key, value in after.items():
         if key not in before or key not in mine:
-            changes[key] = value
-        elif bytes(before[key]) != bytes(value):
-            changes[key] = _changes(mine[key], before[key], value)
-    changes.update({key: UNSET for key in before if key not in after})
-    return changes
+            yield (key,), Raw(value)
+        elif before[key] != value:
+            for steps, change in _changes(mine[key], before[key], value):
+                yield (key, *steps), change
+    yield from (((key,), UNSET) for key in before if key not in after)
 
 
-def _changes(mine: Raw, before: Raw, after: Raw) -> Any:
-    texts = bytes(mine), bytes(before), bytes(after)
-    starts = {text[:1] for text in texts}
-    if starts == {b"{"} and _kind(texts[1]) == _kind(texts[2]):
-        return difference(*texts)
-    return _merged_list(mine, before, after) if starts == {b"["} else after
+def _changes(mine: bytes, before: bytes, after: bytes) -> Iterable[Change]:
+    """What makes one value of another: changes inside it, or a new one in its place."""
+    starts = {text[:1] for text in (mine, before, after)}
+    if starts == {b"{"} and _kind(before) == _kind(after):
+        return _differences(mine, before, after)
+    return [((), Raw(_merged_list(mine, before, after) if starts == {b"["} else after))]
 
 
-def _merged_list(mine: Raw, before: Raw, after: Raw) -> Raw:
+def _merged_list(mine: bytes, before: bytes, after: bytes) -> bytes:
     """The list ``after``, each element with what was not known of the one it was made from."""
     mine_, before_, after_ = ([bytes(item) for item in _decode_list(raw)] for raw in (mine, before, after))
-    sources = _sources(before_, after_)
     merged = (
         item if source is None else _merged(mine_[source], before_[source], item)
-        for item, source in zip(after_, sources, strict=True)
+        for item, source in zip(after_, _sources(before_, after_), strict=True)
     )
-    return Raw(b"[%b]" % b",".join(merged))
+    return b"[%b]" % b",".join(merged)
 
 
 def _merged(mine: bytes, before: bytes, after: bytes) -> bytes:
     if before == after:
         return mine
-    change = _changes(Raw(mine), Raw(before), Raw(after))
-    return edit(mine, change) if isinstance(change, Within) else bytes(change)
+    changes = list(_changes(mine, before, after))
+    return changes[0][1] if changes and not changes[0][0] else edit(mine, changes)
 
 
 def _sources(before: list[bytes], after: list[bytes]) -> list[int | None]:

@@ -20,7 +20,7 @@ import msgspec
 
 from rtproto._encode import encode
 from rtproto._envelope import Data, as_bytes, probe_type
-from rtproto._members import GONE, Within, difference, edit, find
+from rtproto._members import GONE, Change, difference, edit, find, replace
 from rtproto._salvage import Misfit
 from rtproto._struct import Event
 from rtproto._surrogates import loads
@@ -56,6 +56,7 @@ Changes: TypeAlias = Mapping[str, Any] | Mapping[tuple[str, ...], Any] | Mapping
 E = TypeVar("E", bound=Event)
 
 _RAISE: Final = object()
+_new = object.__new__
 
 
 class Frame(Generic[E]):
@@ -121,7 +122,11 @@ class Frame(Generic[E]):
         Raises:
             NotAnEvent: the data is no JSON, or the edit leaves no event.
         """
-        return self._edited(Within(fields))
+        try:
+            data = replace(self.data if type(self.data) is bytes else self._raw(), fields)
+        except Misfit as misfit:
+            raise self._error(misfit) from None
+        return self._with(data, "type" in fields)
 
     def set(self, path: Path, value: Any) -> Self:
         """The frame with one value set, at any depth; values are as in :meth:`replace`.
@@ -132,7 +137,7 @@ class Frame(Generic[E]):
             NoSuchPath: the path leads through what is not there, or is no object.
             NotAnEvent: as in :meth:`replace`.
         """
-        return self.edit({path: value} if isinstance(path, str) else {tuple(path): value})
+        return self._changed([(_steps(path), value)])
 
     def remove(self, *paths: Path) -> Self:
         """The frame without these values; to take out what may be absent, ``set`` it to ``UNSET``.
@@ -141,7 +146,7 @@ class Frame(Generic[E]):
             NoSuchPath: one of them is not there.
             NotAnEvent: as in :meth:`replace`.
         """
-        return self._edited(_tree((path, GONE) for path in paths))
+        return self._changed([(_steps(path), GONE) for path in paths])
 
     def edit(self, changes: Changes) -> Self:
         """The frame with several values set in one pass, each as by :meth:`set`.
@@ -151,7 +156,7 @@ class Frame(Generic[E]):
             NoSuchPath: as in :meth:`set`.
             NotAnEvent: as in :meth:`replace`.
         """
-        return self._edited(_tree(changes.items()))
+        return self._changed([(_steps(path), value) for path, value in changes.items()])
 
     def with_event(self, event: E | Unknown) -> Self:
         """The frame with its event changed, as by ``msgspec.structs.replace(frame.event, …)``.
@@ -166,30 +171,31 @@ class Frame(Generic[E]):
         """
         known = self.event
         if type(event) is not type(known):
-            raise TypeError(
-                f"a frame of {self.type} holds {type(known).__name__}, not {type(event).__name__}"
-            )
+            raise TypeError(f"this frame's event is {type(known).__name__}, not {type(event).__name__}")
         try:
-            return self._edited(difference(self._raw(), encode(known), encode(event)))
+            return self._changed(difference(self._raw(), encode(known), encode(event)))
         except Misfit as misfit:
             raise self._error(misfit) from None
 
     def _raw(self) -> bytes:
         try:
-            return self.data if type(self.data) is bytes else as_bytes(self.data)
+            return as_bytes(self.data)
         except UnicodeEncodeError:
-            pass  # It holds the text, and must not go along with what is raised.
+            pass  # It holds the text, which must not go along with what is raised.
         raise NotAnEvent("not an event: invalid UTF-8")
 
-    def _edited(self, changes: Within) -> Self:
+    def _changed(self, changes: list[Change]) -> Self:
         try:
-            data = edit(self._raw(), changes) if changes else self.data
+            data = edit(self.data if type(self.data) is bytes else self._raw(), changes)
         except Misfit as misfit:
             raise self._error(misfit) from None
-        frame = object.__new__(type(self))
-        frame.data = str(data, "utf-8") if isinstance(data, bytes) and isinstance(self.data, str) else data
-        frame.type = probe_type(data) if "type" in changes else self.type
-        frame._event = None
+        return self._with(data, "type" in [steps[0] for steps, _ in changes])
+
+    def _with(self, data: bytes, is_retyped: bool) -> Self:
+        frame = _new(type(self))
+        frame.data = str(data, "utf-8") if isinstance(self.data, str) else data
+        frame.type = probe_type(data) if is_retyped else self.type
+        frame._event = None  # noqa: SLF001 - a frame's own
         return frame
 
     def _error(self, misfit: Misfit) -> RtprotoError:
@@ -199,23 +205,10 @@ class Frame(Generic[E]):
 
 
 def _steps(path: Path) -> Sequence[str]:
-    return path.split(".") if isinstance(path, str) else path
-
-
-def _tree(changes: Any) -> Within:
-    """Changes by path as changes by key, within one another."""
-    tree = Within()
-    for path, value in changes:
-        *parents, key = _steps(path)
-        inside = tree
-        for parent in parents:
-            inside = inside.setdefault(parent, Within())
-            if type(inside) is not Within:
-                break
-        if type(inside) is not Within or key in inside:
-            raise ValueError("one of the paths leads into another")
-        inside[key] = value
-    return tree
+    steps = path.split(".") if isinstance(path, str) else path
+    if not steps:
+        raise ValueError("a path has one key at least")
+    return steps
 
 
 def _value(text: bytes) -> Any:

@@ -133,6 +133,8 @@ def _check_size(name: str, size: int, max_bytes: int) -> None:
 
 # In -------------------------------------------------------------------------------------------
 
+_b64decode = pybase64.b64decode
+
 Source: TypeAlias = Frame[Any] | Data | AudioEvent
 """An event that carries audio: as a frame, as its data, or typed."""
 
@@ -147,23 +149,19 @@ def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
         InvalidEvent: the event carries no audio, or what is no base64, or too much.
         NotAnEvent: the data is no event.
     """
-    name, audio = _payload(source)
+    name, data = (probe_type(source), source) if type(source) is bytes else _opened(source)
+    begin, audio = _begin(name, data), None
+    if begin and data[-2:] == b'"}':
+        # Base64 holds no quote: where this much is base64, it is the whole string, and the last.
+        try:  # noqa: SIM105 - contextlib.suppress is slow
+            audio = _b64decode(memoryview(data)[begin:-2], None, True)
+        except ValueError:
+            pass
+    if audio is None:
+        audio = _decoded(name, _base64(source, name, data, begin))
     if name in _HEADS:
         _check_size(name, len(audio), max_bytes)
     return audio
-
-
-def _payload(source: Source) -> tuple[str, bytes]:
-    if isinstance(source, Event):
-        return source.type, _decoded(source.type, _text(source))
-    name, data = _opened(source)
-    begin = _begin(name, data)
-    if begin and data[-2:] == b'"}':
-        try:  # Base64 holds no quote: where this much is base64, it is the whole string, and the last.
-            return name, pybase64.b64decode(memoryview(data)[begin:-2], None, True)
-        except ValueError:
-            pass
-    return name, _decoded(name, _base64(source, name, data, begin))
 
 
 def payload_base64(source: Source) -> memoryview:
@@ -175,8 +173,6 @@ def payload_base64(source: Source) -> memoryview:
         InvalidEvent: the event carries no audio.
         NotAnEvent: the data is no event.
     """
-    if isinstance(source, Event):
-        return memoryview(_text(source).encode())
     name, data = _opened(source)
     return _base64(source, name, data, _begin(name, data))
 
@@ -187,11 +183,18 @@ def payload_size(source: Source) -> int:
     return len(base64) * 3 // 4 - bytes(base64[-2:]).count(b"=")
 
 
-def _opened(source: Frame[Any] | Data) -> tuple[str, bytes | bytearray]:
-    name, data = (source.type, source.data) if isinstance(source, Frame) else (probe_type(source), source)
+def _opened(source: Source) -> tuple[str, bytes | bytearray]:
+    """The wire name, and the frame; of a typed event just the base64."""
+    name, data = (
+        (source.type, source.data)
+        if isinstance(source, Frame)
+        else (source.type, _text(source))
+        if isinstance(source, Event)
+        else (probe_type(source), source)
+    )
     if isinstance(data, str):
         return name, data.encode("utf-8", "surrogatepass")
-    return name, data if isinstance(data, bytes | bytearray) else bytes(data)
+    return name, bytes(data) if isinstance(data, memoryview) else data
 
 
 def _field(name: str) -> str:
@@ -216,15 +219,19 @@ def _begin(name: str, data: bytes | bytearray) -> int:
     A quote after a comma begins or ends a string, and only one that begins can be followed by a name, a
     quote and a colon: so this is a key. Without a brace before it, it is the event's own.
     """
-    for opening in _OPENINGS.get(name, ()):
-        at = data.find(opening, 0, _FRONT)
-        if at > 0:
-            return 0 if b"{" in data[1:at] else at + len(opening)
-    return 0
+    if name not in _OPENINGS:
+        return 0
+    opening, spaced = _OPENINGS[name]
+    at = data.find(opening, 0, _FRONT)
+    if at < 0:
+        at, opening = data.find(spaced, 0, _FRONT), spaced
+    return at + len(opening) if at > 0 and data.find(b"{", 1, at) < 0 else 0
 
 
-def _base64(source: Frame[Any] | Data, name: str, data: bytes | bytearray, begin: int) -> memoryview:
+def _base64(source: Source, name: str, data: bytes | bytearray, begin: int) -> memoryview:
     """The audio up to the next quote, where it is plain that it is all; else what reading the frame gives."""
+    if isinstance(source, Event):
+        return memoryview(data)
     end = data.find(b'"', begin) if begin else -1
     if end >= 0 and data.find(b"\\", begin, end) < 0 and not _may_hold(FIELDS[name], data[end + 1 :]):
         return memoryview(data)[begin:end]
@@ -240,6 +247,8 @@ def _base64(source: Frame[Any] | Data, name: str, data: bytes | bytearray, begin
 
 def _may_hold(field: str, rest: bytes | bytearray) -> bool:
     """Whether an object's rest, after a value, holds a field, or is no object's rest at all."""
+    if rest == b"}":
+        return False
     try:
         find(b'{"":0' + rest, (field,))
     except Misfit as misfit:
@@ -249,7 +258,7 @@ def _may_hold(field: str, rest: bytes | bytearray) -> bool:
 
 def _decoded(name: str, base64: str | memoryview) -> bytes:
     try:
-        return pybase64.b64decode(base64, None, True)
+        return _b64decode(base64, None, True)
     except ValueError:
         pass  # It may hold the text, which must not go along with what is raised.
     raise InvalidEvent(name, f"$.{FIELDS[name]}", "not base64")

@@ -1,0 +1,639 @@
+"""A frame gives its bytes back untouched, and an edit touches nothing but the value it is for."""
+
+import copy
+import json
+import pickle
+import random
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET, Raw
+
+import rtproto
+from rtproto import (
+    ClientFrame,
+    NoSuchPath,
+    NotAnEvent,
+    ServerFrame,
+    TranslationClientFrame,
+    TranslationServerFrame,
+    Unknown,
+    _members,
+    client,
+    server,
+    types,
+)
+
+from .conftest import CODECS, OwnFrame, first_frame, same_json
+from .json_texts import EVENTS as ANY_EVENT
+from .json_texts import Node, meant, parse
+from .strategies import structs
+
+CLASSES: dict[str, type[rtproto.Frame[Any]]] = {
+    "client": ClientFrame,
+    "server": ServerFrame,
+    "translation_client": TranslationClientFrame,
+    "translation_server": TranslationServerFrame,
+}
+DELTA = first_frame("server", "response.output_text.delta")
+WRITTEN = (
+    b'{"type": "session.updated", "event_id":"e\\/1", "x\\u0041" :1e3,"session": {"id" : "s", "n":1.0,\n'
+    b' "a":{"keep": [1.50, null , {"b":"\\u00e9"}], "model":"m","model":"n"}}, "n":1, "n": 2,"z":null}'
+)
+
+
+def frame_class(frame: OwnFrame) -> type[rtproto.Frame[Any]]:
+    return next(CLASSES[name] for name, codec in CODECS.items() if codec is frame.codec)
+
+
+@pytest.fixture(params=["as they come", "long strings lifted"])
+def lifting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test twice: the second time every string of eight characters counts as long."""
+    if request.param == "long strings lifted":
+        monkeypatch.setattr(_members, "_WORTH_LIFTING", 0)
+        monkeypatch.setattr(_members, "_LONG", 8)
+
+
+# Looking --------------------------------------------------------------------------------------
+
+
+def test_a_frame_is_what_its_codec_makes_of_it(own_frame: OwnFrame) -> None:
+    for data in (own_frame.raw, own_frame.raw.encode(), bytearray(own_frame.raw.encode())):
+        frame = frame_class(own_frame)(data)
+        assert frame.data is data
+        assert frame.type == own_frame.type
+        assert frame.event == own_frame.codec.decode(data)
+        assert frame.event is frame.event
+        assert frame.codec is own_frame.codec
+
+
+def test_a_frame_holds_any_buffer_and_any_event() -> None:
+    view = memoryview(DELTA)
+    assert ServerFrame(view).data is view
+    unknown = ServerFrame(b'{"type":"response.clip.delta","event_id":"event_1"}')
+    assert unknown.event == Unknown(
+        "response.clip.delta", b'{"type":"response.clip.delta","event_id":"event_1"}'
+    )
+    assert unknown.get("event_id") == "event_1"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"type":1}', b'{"type":"error"', "nothing", b"\xff"])
+def test_what_is_no_event_is_refused_at_once_or_when_looked_into(data: bytes | str) -> None:
+    with pytest.raises(NotAnEvent):
+        _ = ServerFrame(data).event
+    with pytest.raises(NotAnEvent):
+        ServerFrame(data).replace(event_id="e")
+    with pytest.raises(NotAnEvent):
+        ServerFrame(data).get("event_id")
+    with pytest.raises(NotAnEvent):
+        ServerFrame(data).get("event_id", None)
+
+
+def test_an_event_of_two_types_is_neither() -> None:
+    data = b'{"type":"input_audio_buffer.commit","type":"session.update","session":{"type":"realtime"}}'
+    frame = ClientFrame(data)
+    assert frame.event == Unknown("input_audio_buffer.commit", data, "$.type: given twice")
+    assert frame.replace(type="session.update").event == client.SessionUpdate(
+        session=types.SessionCreateRequest()
+    )
+
+
+def test_no_byte_of_the_payload_is_shown() -> None:
+    assert (
+        repr(ServerFrame(DELTA))
+        == f"ServerFrame(type='response.output_text.delta', data=<{len(DELTA)} bytes>)"
+    )
+    assert repr(ClientFrame('{"type":"x"}')) == "ClientFrame(type='x', data=<12 characters>)"
+
+
+def test_a_frame_is_small_slotted_and_copied() -> None:
+    frame = ServerFrame(DELTA)
+    assert not hasattr(frame, "__dict__")
+    for twin in (copy.copy(frame), pickle.loads(pickle.dumps(frame))):
+        assert (twin.data, twin.type, twin.event) == (frame.data, frame.type, frame.event)
+
+
+def test_a_frame_that_was_only_probed_costs_120_bytes_at_most() -> None:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        frames = [ServerFrame(DELTA) for _ in range(10_000)]
+        cost = (tracemalloc.get_traced_memory()[0] - before) / len(frames)
+    finally:
+        tracemalloc.stop()
+    assert 40 < cost <= 120
+
+
+def test_get_reads_one_value() -> None:
+    frame = ServerFrame(WRITTEN)
+    assert frame.get("event_id") == "e/1"
+    assert frame.get("session.a.model") == "n"
+    assert frame.get("n") == 2
+    assert frame.get("xA") == 1000.0
+    assert frame.get("z") is None
+    assert frame.get(("session", "a", "keep")) == [1.5, None, {"b": "é"}]
+    assert frame.get("session.nope", None) is None
+    assert frame.get("session.id.x", UNSET) is UNSET
+    assert ServerFrame(b'{"type":"x","m":{"a.b":{"c":1}}}').get(("m", "a.b", "c")) == 1
+
+
+WRONG_PATHS = [
+    ("nope", "$.nope: not there"),
+    ("session.nope", "$.session.nope: not there"),
+    ("session.nope.x", "$.session.nope: not there"),
+    ("session.id.x", "$.session.id: Expected `object`, got `str`"),
+    ("session.a.keep.0", "$.session.a.keep: Expected `object`, got `array`"),
+    ("z.x", "$.z: Expected `object`, got `null`"),
+    ("", "$.: not there"),
+]
+
+
+@pytest.mark.usefixtures("lifting")
+@pytest.mark.parametrize(("path", "message"), WRONG_PATHS)
+@pytest.mark.parametrize(
+    "data", [WRITTEN, json.dumps(json.loads(WRITTEN)).encode()], ids=["spelled", "spaced"]
+)
+def test_a_path_that_leads_nowhere_is_told(data: bytes, path: str, message: str) -> None:
+    frame = ServerFrame(data)
+    for edit in (frame.get, frame.remove, lambda path: frame.set(f"{path}.x.y", 1)):
+        with pytest.raises(NoSuchPath) as caught:
+            edit(path)
+        assert str(caught.value) == f"session.updated: {message}"
+        assert isinstance(caught.value, KeyError)
+        assert isinstance(caught.value, rtproto.RtprotoError)
+    assert (caught.value.type, caught.value.path) == ("session.updated", message.partition(": ")[0])
+
+
+# Editing --------------------------------------------------------------------------------------
+
+
+HEAD = b'{"type": "session.updated","event_id":"e\\/1","x\\u0041" :1e3,"session": {"id" : "s","n":1.0,'
+TAIL = b'"n":1,"n": 2,"z":null}'
+
+
+@pytest.mark.parametrize(
+    ("edited", "expected"),
+    [
+        (
+            ServerFrame(WRITTEN).set("session.a.new", {"x": [1.0]}).data,
+            HEAD
+            + b'"a":{"keep": [1.50, null , {"b":"\\u00e9"}],"model":"m","model":"n","new":{"x":[1.0]}}},'
+            + TAIL,
+        ),
+        (
+            ServerFrame(WRITTEN).remove("session.a", "z").data,
+            HEAD[:-1] + b"}," + TAIL[:-10] + b"}",
+        ),
+        (
+            ServerFrame(WRITTEN).replace(n=3, xA=UNSET, session=None).data,
+            b'{"type": "session.updated","event_id":"e\\/1","session": null,"n": 3,"z":null}',
+        ),
+        (
+            ServerFrame(b'{"type": "x", "n": 1e3, "o": {"a": [1, 2]}}').replace(m=1).data,
+            b'{"type":"x","n":1e3,"o":{"a": [1, 2]},"m":1}',
+        ),
+    ],
+)
+def test_what_is_not_edited_stays_as_it_was_written(edited: bytes, expected: bytes) -> None:
+    assert edited == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('a"b', b'"a\\"b"'),
+        (1.0, b"1.0"),
+        (None, b"null"),
+        ([1, {"a": None}], b'[1,{"a":null}]'),
+        (types.ServerVad(threshold=0.5), b'{"type":"server_vad","threshold":0.5}'),
+        (Raw(b"1e3"), b"1e3"),
+        (Unknown("x", b'{"type": "x"}'), b'{"type": "x"}'),
+    ],
+)
+def test_a_new_value_may_be_anything_that_encodes(value: Any, text: bytes) -> None:
+    frame = ClientFrame(b'{"type":"session.update","session":{"a":true}}')
+    assert frame.set("session.a", value).data == b'{"type":"session.update","session":{"a":%b}}' % text
+    assert frame.replace(session=value).data == b'{"type":"session.update","session":%b}' % text
+    assert frame.edit({("b",): value}).data == b'{"type":"session.update","session":{"a":true},"b":%b}' % text
+
+
+def test_unset_takes_out_what_may_be_absent() -> None:
+    frame = ClientFrame(b'{"type":"session.update","event_id":"e","session":{"a":{"b":1}}}')
+    assert (
+        frame.replace(event_id=UNSET, nope=UNSET).data == b'{"type":"session.update","session":{"a":{"b":1}}}'
+    )
+    assert frame.set("session.a", UNSET).data == b'{"type":"session.update","event_id":"e","session":{}}'
+    assert frame.set("session.nope", UNSET).data == frame.data
+    assert frame.remove("session.a.b").get("session") == {"a": {}}
+
+
+def test_an_edit_makes_a_new_frame_of_the_same_kind_of_data() -> None:
+    for data in (DELTA, bytearray(DELTA), memoryview(DELTA), DELTA.decode()):
+        frame = ServerFrame(data)
+        event = frame.event
+        edited = frame.replace(delta="€")
+        assert type(edited) is ServerFrame
+        assert frame.data is data
+        assert frame.event is event
+        assert type(edited.data) is (str if isinstance(data, str) else bytes)
+        assert edited.event == msgspec.structs.replace(event, delta="€")
+        assert edited.type == frame.type
+
+
+def test_an_edited_type_is_told_and_must_be_one() -> None:
+    frame = ServerFrame(DELTA)
+    assert frame.replace(type="response.video.delta").type == "response.video.delta"
+    assert isinstance(frame.set("type", "error").event, Unknown)
+    for edit in (
+        lambda: frame.remove("type"),
+        lambda: frame.replace(type=None),
+        lambda: frame.set("type", 1),
+    ):
+        with pytest.raises(NotAnEvent):
+            edit()
+
+
+def test_several_edits_are_one() -> None:
+    frame = ClientFrame(b'{"type":"session.update","session":{"model":"a","audio":{"input":{"x":1},"y":2}}}')
+    edited = frame.edit(
+        {"session.model": "b", "session.audio.input.x": UNSET, ("session", "audio", "z"): 3, "event_id": "e"}
+    )
+    assert edited.data == (
+        b'{"type":"session.update","session":{"model":"b","audio":{"input":{},"y":2,"z":3}},"event_id":"e"}'
+    )
+    assert frame.edit({}).data is frame.data
+    assert frame.replace().data is frame.data
+
+
+@pytest.mark.parametrize("spelling", [b'"session"', b'"s\\u0065ssion"'])
+@pytest.mark.parametrize(
+    "paths", [("session", "session.a"), ("session.a.b", "session.a"), ("session.a", ("session", "a"))]
+)
+def test_a_path_into_another_is_refused(paths: tuple[Any, ...], spelling: bytes) -> None:
+    frame = ClientFrame(b'{"type":"session.update",%b:{"a":{"b":1}}}' % spelling)
+    for order in (paths, paths[::-1]):
+        with pytest.raises(ValueError, match="leads into another"):
+            frame.edit({path: {"b": 2} for path in order})
+
+
+def test_a_path_has_a_key() -> None:
+    with pytest.raises(ValueError, match="one key at least"):
+        ServerFrame(DELTA).get(())
+
+
+def test_a_value_that_cannot_be_encoded_is_the_callers_error() -> None:
+    with pytest.raises(NotImplementedError, match="object has no place in an event"):
+        ServerFrame(DELTA).replace(delta=object())
+    with pytest.raises(UnicodeEncodeError):
+        ServerFrame(DELTA).replace(delta="\ud83d")
+
+
+@pytest.mark.usefixtures("lifting")
+@pytest.mark.parametrize("key", ["long", "short", "deep.long", "deep.short"])
+@pytest.mark.parametrize(
+    "long", ["A" * 9000, "\\n" + "b c " * 3000 + "\\n", "x" * 9000 + "\\\\", '\\"' + "y" * 9000]
+)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        '{"type":"x","short":1e3,"deep":{"short":1.0,"long":"%s"},"long":""}',
+        '{"type":"x","short":1e3,"deep":{"long":"","short":1.0},"long":"%s"}',
+        '{"type":"x","long":"%s","short":1e3,"deep":{"long":"","short":1.0}}',
+        '{"type": "x", "long": "%s", "short": 1e3, "deep": {"long": "", "short": 1.0}}',
+        '{"type":"x","%s":1,"deep":{"short":1,"long":[]},"long":"","short":2}',
+        '{"type":"x","%s" : 1,"deep":{"short":1,"long":[]},"long":"","short":2}',
+        '{"type":"x","deep":{"short":1,"long":["%s",1.0]},"long":"","short":2}',
+    ],
+)
+def test_long_strings_make_no_difference(shape: str, long: str, key: str) -> None:
+    text = shape % long
+    frame = ServerFrame(text)
+    expected, inside = json.loads(text), json.loads(text)
+    *outer, last = key.split(".")
+    place = inside[outer[0]] if outer else inside
+    assert frame.get(key) == place[last]
+    place[last] = [None]
+    edited = frame.set(key, [None])
+    assert json.loads(str(edited.data)) == inside
+    assert "1e3" in str(edited.data) or key == "short" or "1e3" not in text
+    assert json.loads(str(frame.replace(new=1).data)) == expected | {"new": 1}
+    assert frame.get((*outer, "nope"), None) is None
+
+
+def test_a_gap_between_strings_is_not_taken_for_a_string() -> None:
+    numbers = ",".join(map(str, range(9000)))
+    for text in (f'{{"type":"x","n":[{numbers}],"m":"a"}}', f'{{"type":"x","n":[{numbers}]}}'):
+        frame = ServerFrame(text)
+        assert frame.replace(m="b").get("n") == list(range(9000))
+        assert frame.set("m", "b").get("m") == "b"
+        assert frame.get("n") == list(range(9000))
+
+
+def test_half_a_surrogate_pair_is_edited_around() -> None:
+    data = (
+        b'{"type":"response.output_text.delta","event_id":"a","delta":"\\ud83d","o":{"k\\udc00":"\\ud83d"}}'
+    )
+    frame = ServerFrame(data)
+    assert frame.replace(event_id="b").data == data.replace(b'"a"', b'"b"')
+    assert frame.set("o.x", 1).data == data[:-2] + b',"x":1}}'
+    assert frame.get("delta") == "\ud83d"
+    assert frame.get("event_id") == "a"
+    assert frame.set("o.x", 1).get("o") == {"k\udc00": "\ud83d", "x": 1}
+    assert frame.remove("delta").event.type == frame.type
+
+
+def test_bytes_that_are_no_utf8_are_edited_around() -> None:
+    data = b'{"type":"response.output_text.delta","event_id":"a","x\\u0041":"\xff\xfe"}'
+    assert ServerFrame(data).replace(event_id="b").data == data.replace(b'"a"', b'"b"')
+    assert ServerFrame(data).replace(x=1).data == data[:-1] + b',"x":1}'
+
+
+def test_text_that_is_no_unicode_is_no_event() -> None:
+    frame = ServerFrame('{"type":"error","x":"\ud83d"}')
+    for look in (lambda: frame.event, lambda: frame.get("x"), lambda: frame.replace(x=1)):
+        with pytest.raises(NotAnEvent, match="invalid UTF-8") as caught:
+            look()
+        assert not isinstance(caught.value.__cause__ or caught.value.__context__, UnicodeError)
+
+
+def test_deep_nesting_is_no_harm() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"type":"error","x\\u0041":%b,"y":1}' % (b'{"a":' * depth + b"1" + b"}" * depth)
+
+    assert ServerFrame(nested(200)).replace(y=2).data == nested(200)[:-2] + b"2}"
+    for depth in (*range(300, 1100, 20), 100_000):
+        with suppress(NotAnEvent):
+            assert ServerFrame(nested(depth)).replace(y=2).data == nested(depth)[:-2] + b"2}"
+    with pytest.raises(NotAnEvent, match="nested too deeply"):
+        ServerFrame(nested(100_000)).replace(y=2)
+
+
+# Any object, any edit -------------------------------------------------------------------------
+
+CHANCE = random.Random(0)  # noqa: S311
+
+
+def paths(node: Node, limit: int = 3) -> Iterator[tuple[str, ...]]:
+    """The path of every member, and of one that is not there, at every depth."""
+    for key, _ in node.members or ():
+        inside = node.last(key)
+        yield (key,)
+        if inside and limit > 1:
+            yield from ((key, *path) for path in paths(inside, limit - 1))
+    if node.members is not None:
+        yield ("not there",)
+
+
+def check_edit(old: Node, new: Node, path: tuple[str, ...], value: Any) -> None:
+    """That nothing else changed: the reference, member by member."""
+    key, *rest = path
+    assert new.members is not None
+    kept = [pair for pair in zip(old.keys, old.members or (), strict=True) if pair[1][0] != key]
+    new_kept = [pair for pair in zip(new.keys, new.members, strict=True) if pair[1][0] != key]
+    assert [(k, m[0], m[1].text) for k, m in new_kept] == [(k, m[0], m[1].text) for k, m in kept]
+    found = [node for name, node in new.members if name == key]
+    was = old.last(key)
+    if rest:
+        assert was is not None
+        check_edit(was, found[0], tuple(rest), value)
+    elif value is UNSET:
+        assert not found
+    else:
+        assert json.loads(found[0].text) == value
+    assert len(found) == (value is not UNSET or bool(rest))
+    if found and was is None:
+        assert new.members[-1][0] == key
+    elif found:
+        order = [name for name, _ in new.members]
+        last = max(place for place, (name, _) in enumerate(old.members or ()) if name == key)
+        assert order.index(key) == sum(name != key for name, _ in (old.members or ())[:last])
+
+
+@pytest.mark.usefixtures("lifting")
+def test_an_edit_changes_nothing_else() -> None:
+    @settings(max_examples=2000)
+    @given(
+        ANY_EVENT,
+        st.randoms(use_true_random=False),
+        st.sampled_from([UNSET, 1.5, {"n": ["v"]}]),
+    )
+    @example('{"type":"x.y","a\\u001F":1,"b":2}', CHANCE, 1.5)
+    @example('{"type":"x.y","b":1,"b":{"c":1},"b":2}', CHANCE, UNSET)
+    def check(text: str, chance: random.Random, value: Any) -> None:
+        old = parse(text)
+        path = chance.choice(list(paths(old)))
+        if path[0] == "type":
+            return
+        frame = ServerFrame(text.encode())
+        check_edit(old, parse(bytes(frame.set(path, value).data).decode()), path, value)
+        if len(path) == 1:
+            check_edit(old, parse(bytes(frame.replace(**{path[0]: value}).data).decode()), path, value)
+        if path[-1] == "not there":
+            with pytest.raises(NoSuchPath):
+                frame.remove(path)
+        else:
+            check_edit(old, parse(bytes(frame.remove(path).data).decode()), path, UNSET)
+            node = old
+            for key in path:
+                node = node.last(key) or node
+            assert frame.get(path) == json.loads(node.text)
+
+    check()
+
+
+@pytest.mark.usefixtures("lifting")
+@settings(max_examples=500)
+@given(ANY_EVENT, st.randoms(use_true_random=False))
+def test_several_edits_are_the_same_one_by_one(text: str, chance: random.Random) -> None:
+    frame = ServerFrame(text.encode())
+    found = [path for path in paths(parse(text)) if path[0] != "type"]
+    some = chance.sample(found, min(3, len(found)))
+    apart = [p for p in some if not any(p != q and p[: len(q)] == q for q in some)]
+    one_by_one = frame
+    for path in apart:
+        one_by_one = one_by_one.set(path, 5)
+    together = frame.edit(dict.fromkeys(apart, 5))
+    assert meant(bytes(together.data).decode()) == meant(bytes(one_by_one.data).decode())
+
+
+# By the event ---------------------------------------------------------------------------------
+
+RESPONSE = (
+    b'{"type":"response.done","event_id":"e","vendor":{"a":1e3},"response":{"id":"r","status":"completed",'
+    b'"x_r":null,"output":[{"type":"message","id":"i1","role":"assistant","x_i":1.50,"content":'
+    b'[{"type":"output_text","text":"a\\/b","x_p":"\\u00e9"},{"type":"output_text","text":"c","x_p":2}]},'
+    b'{"type":"message","id":"i2","role":"assistant","x_i":2.50,"content":[]},{"type":"hologram","z":1e1}],'
+    b'"usage":{"total_tokens":7,"x_u":1E2}}}'
+)
+
+
+def response(*output: Any) -> server.ResponseDone:
+    event = ServerFrame(RESPONSE).event
+    assert isinstance(event, server.ResponseDone)
+    changed = msgspec.structs.replace(event.response, output=list(output)) if output else event.response
+    return msgspec.structs.replace(event, response=changed)
+
+
+ONE, TWO, UNKNOWN = response().response.output or ()
+assert isinstance(ONE, types.Message)
+assert isinstance(TWO, types.Message)
+
+
+def test_the_same_event_is_the_same_frame(own_frame: OwnFrame) -> None:
+    data = own_frame.raw.replace("{", '{"x_new": 1e3, ', 1)
+    frame = frame_class(own_frame)(data)
+    assert frame.with_event(frame.event).data == data
+    assert ServerFrame(RESPONSE).with_event(response()).data == RESPONSE
+
+
+def test_a_changed_event_keeps_what_the_model_does_not_know() -> None:
+    frame = ServerFrame(RESPONSE)
+    event = response()
+    changed = msgspec.structs.replace(
+        event,
+        event_id="e2",
+        response=msgspec.structs.replace(event.response, status="failed", usage=UNSET, metadata={"k": "v"}),
+    )
+    assert frame.with_event(changed).data == RESPONSE.replace(b'"e"', b'"e2"', 1).replace(
+        b'"completed"', b'"failed"'
+    ).replace(b',"usage":{"total_tokens":7,"x_u":1E2}', b',"metadata":{"k":"v"}')
+
+
+PARTS = ONE.content
+FIRST = RESPONSE[
+    RESPONSE.index(b'{"type":"message","id":"i1"') : RESPONSE.index(b'{"type":"message","id":"i2"')
+]
+
+
+@pytest.mark.parametrize(
+    ("output", "old", "new"),
+    [
+        ([TWO, UNKNOWN], FIRST, b""),
+        ([TWO, ONE, UNKNOWN], b"", b""),
+        (
+            [ONE, msgspec.structs.replace(TWO, status="completed"), UNKNOWN],
+            b'"x_i":2.50,"content":[]',
+            b'"x_i":2.50,"content":[],"status":"completed"',
+        ),
+        ([msgspec.structs.replace(ONE, id="j1"), TWO, UNKNOWN], b'"i1"', b'"j1"'),
+        (
+            [msgspec.structs.replace(ONE, content=PARTS[1:]), TWO, UNKNOWN],
+            b'{"type":"output_text","text":"a\\/b","x_p":"\\u00e9"},',
+            b"",
+        ),
+        (
+            [msgspec.structs.replace(ONE, content=[types.OutputText(text="d"), *PARTS[1:]]), TWO, UNKNOWN],
+            b'"a\\/b"',
+            b'"d"',
+        ),
+        (
+            [ONE, TWO, types.FunctionCall(call_id="c", name="f", arguments="{}"), UNKNOWN],
+            b',{"type":"hologram"',
+            b',{"type":"function_call","name":"f","arguments":"{}","call_id":"c"},{"type":"hologram"',
+        ),
+    ],
+    ids=["one less", "moved", "changed", "renamed", "a part less", "a part made anew", "one more"],
+)
+def test_an_element_of_a_list_is_known_again(output: list[Any], old: bytes, new: bytes) -> None:
+    data = ServerFrame(RESPONSE).with_event(response(*output)).data
+    if old or new:
+        assert data == RESPONSE.replace(old, new, 1)
+    else:
+        items = json.loads(data)["response"]["output"]
+        assert [item.get("x_i") for item in items] == [2.5, 1.5, None]
+        assert b"1.50" in bytes(data)
+
+
+def test_another_kind_in_its_place_takes_nothing_over() -> None:
+    frame = ClientFrame(
+        b'{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":'
+        b'{"type":"server_vad","threshold":0.5,"x_vad":1},"x_in":2}}}}'
+    )
+    event = frame.event
+    assert isinstance(event, client.SessionUpdate)
+
+    def turned(detection: Any) -> bytes | Any:
+        audio = types.AudioConfig(input=types.AudioInput(turn_detection=detection))
+        return frame.with_event(client.SessionUpdate(session=types.SessionCreateRequest(audio=audio))).data
+
+    assert b'"turn_detection":{"type":"server_vad","threshold":0.9,"x_vad":1},"x_in":2' in turned(
+        types.ServerVad(threshold=0.9)
+    )
+    assert b'"turn_detection":{"type":"semantic_vad","eagerness":"low"},"x_in":2' in turned(
+        types.SemanticVad(eagerness="low")
+    )
+    assert b'"turn_detection":null,"x_in":2' in turned(None)
+    assert b'"input":{"x_in":2}' in turned(UNSET)
+
+
+def test_an_event_of_another_class_is_refused() -> None:
+    frame = ServerFrame(DELTA)
+    with pytest.raises(TypeError, match="this frame's event is ResponseOutputTextDelta, not ResponseDone"):
+        frame.with_event(response())
+    with pytest.raises(TypeError, match="not Unknown"):
+        frame.with_event(Unknown("x", b'{"type":"x"}'))
+
+
+def test_an_unknown_event_is_changed_by_its_text() -> None:
+    frame = ServerFrame(b'{"type":"x", "a": 1e3, "b": 2}')
+    assert (
+        frame.with_event(Unknown("x", b'{"type":"x","a": 1e3,"c":3}')).data == b'{"type":"x","a": 1e3,"c":3}'
+    )
+    assert frame.with_event(Unknown("y", b'{"type":"y"}')).type == "y"
+
+
+EVENTS = [(name, cls) for name, codec in CODECS.items() for cls in codec.types.values()]
+
+
+def _with_unknown_fields(value: Any) -> Any:
+    """The same with a field of its own in every object; but a voice is known by having no other."""
+    if isinstance(value, dict):
+        inside = {key: _with_unknown_fields(item) for key, item in value.items()}
+        return inside if set(value) == {"id"} else inside | {"x_unknown": 1.0}
+    return [_with_unknown_fields(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(("name", "cls"), EVENTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_decode_change_encode_loses_nothing(name: str, cls: type[msgspec.Struct]) -> None:
+    @settings(max_examples=40)
+    @given(structs(cls), structs(cls), st.sampled_from(cls.__struct_fields__ or ("",)))
+    def check(event: Any, other: Any, field: str) -> None:
+        data = json.dumps(
+            _with_unknown_fields(json.loads(rtproto.encode(event))), ensure_ascii=False
+        ).encode()
+        frame = CLASSES[name](data)
+        known = frame.event
+        assert frame.with_event(known).data == data
+        if type(known) is not cls or not field:
+            return
+        changed = msgspec.structs.replace(known, **{field: getattr(other, field)})
+        new = frame.with_event(changed)
+        assert new.get("x_unknown") == 1.0
+        again = msgspec.structs.asdict(new.event)  # type: ignore[arg-type]
+        for key, value in msgspec.structs.asdict(changed).items():
+            if key != field:
+                assert again[key] == value
+        old, now = json.loads(data), json.loads(bytes(new.data))
+        assert {k: v for k, v in now.items() if k != field} == {k: v for k, v in old.items() if k != field}
+        merged = rtproto.encode(changed)
+        assert same_json(
+            json.dumps(_known_only(now.get(field), json.loads(merged).get(field))),
+            json.dumps(json.loads(merged).get(field)),
+        )
+
+    check()
+
+
+def _known_only(now: Any, model: Any) -> Any:
+    """What a changed field holds, without what was carried over."""
+    if isinstance(now, dict) and isinstance(model, dict):
+        return {key: _known_only(now[key], model[key]) for key in model if key in now}
+    if isinstance(now, list) and isinstance(model, list) and len(now) == len(model):
+        return [_known_only(a, b) for a, b in zip(now, model, strict=True)]
+    return now
