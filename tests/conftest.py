@@ -17,6 +17,12 @@ CODECS: dict[str, rtproto.Codec[Any]] = {
     "translation_client": rtproto.translation_client_codec,
     "translation_server": rtproto.translation_server_codec,
 }
+FRAMES: dict[str, type[rtproto.Frame[Any]]] = {
+    "client": rtproto.ClientFrame,
+    "server": rtproto.ServerFrame,
+    "translation_client": rtproto.TranslationClientFrame,
+    "translation_server": rtproto.TranslationServerFrame,
+}
 
 
 class OwnFrame(NamedTuple):

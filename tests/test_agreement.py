@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
-from rtproto import UNSET, client, event_types, server, translation, types
+from rtproto import UNSET, client, event_types, pcm, server, translation, types
 from rtproto._struct import Event, Open, Tagged, _elided_fields
 from rtproto.builders import ContentEventBuilder, ItemEventBuilder, ResponseEventBuilder
 from rtproto.codec import (
@@ -164,6 +164,16 @@ def _methods(context: type[msgspec.Struct]) -> list[str]:
     return [name for name, value in vars(context).items() if inspect.isfunction(value) and name[0] != "_"]
 
 
+FRAMES = {
+    f"{method_name(event.type)}_frame": event
+    for event in (
+        server.ResponseOutputTextDelta,
+        server.ResponseOutputAudioTranscriptDelta,
+        server.ResponseOutputAudioDelta,
+        server.ResponseFunctionCallArgumentsDelta,
+    )
+}
+
 IN_CONTEXT = [
     pytest.param(_context(event), event, id=f"{_context(event).__name__}.{method_name(event.type)}")
     for event in get_args(server.ServerEvent)
@@ -176,7 +186,7 @@ each_in_context = pytest.mark.parametrize(("context", "event"), IN_CONTEXT)
 def test_a_context_has_a_method_for_each_event_at_its_address(context: type[msgspec.Struct]) -> None:
     events = [method_name(event.type) for event in get_args(server.ServerEvent) if _context(event) is context]
     assert len(events) == {ResponseEventBuilder: 3, ItemEventBuilder: 6, ContentEventBuilder: 8}[context]
-    made = [name for name in _methods(context) if not name.startswith("for_")]
+    made = [name for name in _methods(context) if not name.startswith("for_") and name not in FRAMES]
     assert made == events
 
 
@@ -206,6 +216,26 @@ def test_each_argument_lands_in_its_own_field(context: type[msgspec.Struct], eve
     assert type(made) is event
     for name in event.__struct_fields__:
         assert getattr(made, name) is {**address, **remaining}[name], name
+
+
+@pytest.mark.parametrize(("name", "event"), FRAMES.items(), ids=FRAMES)
+def test_a_hot_delta_has_a_method_for_its_frame_too(name: str, event: type[Event]) -> None:
+    context = _context(event)
+    assert context
+    methods = _methods(context)
+    assert methods[methods.index(name) - 1] == name.removesuffix("_frame")
+    hints = get_type_hints(getattr(context, name), include_extras=True)
+    assert hints.pop("return") is bytes
+    remaining = {
+        field.name: field.type for field in msgspec.structs.fields(event) if field.name not in ADDRESS
+    }
+    del remaining["obfuscation"]
+    if event is server.ResponseOutputAudioDelta:
+        del remaining["delta"]
+        remaining["samples"] = pcm.Buffer
+    assert list(hints.items()) == list(remaining.items())
+    parameters = list(inspect.signature(getattr(context, name)).parameters.values())[1:]
+    assert all(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
 
 
 def test_a_context_leads_to_the_next_and_adds_what_it_is_told() -> None:

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import pybase64
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import rtproto
 from rtproto import (
@@ -18,6 +21,7 @@ from rtproto import (
     ResponseBuilder,
     ResponseEventBuilder,
     items,
+    pcm,
     server,
     types,
 )
@@ -54,15 +58,62 @@ def test_leading_on_changes_nothing() -> None:
 
 
 @each_context
-def test_a_context_is_immutable_hashable_and_slotted(context: Any) -> None:
+def test_a_context_is_immutable_and_hashable(context: Any) -> None:
     with pytest.raises(AttributeError, match="immutable"):
         context.response_id = "resp_2"
     with pytest.raises(AttributeError):
         context.other = 1
-    assert not hasattr(context, "__dict__")
-    assert not context.__struct_config__.gc
+    assert not context.__struct_config__.gc or {*vars(context)} <= {"_address"}
     assert {context: "stream"}[copy.copy(context)] == "stream"
     assert pickle.loads(pickle.dumps(context)) == context
+
+
+# Frames ---------------------------------------------------------------------------------------
+
+ADDRESSES = st.builds(ContentEventBuilder, st.text(), st.text(), st.integers(0, 2**63), st.integers(0, 2**63))
+
+
+@settings(max_examples=2000)
+@given(ADDRESSES, st.text(), st.text(), st.text())
+@example(CONTENT, 'a"b', "\x00\x1f\x7f\u2028é😀\\", "/")
+def test_a_text_frame_is_the_event_encoded(
+    content: ContentEventBuilder, event_id: str, call_id: str, delta: str
+) -> None:
+    item = ItemEventBuilder(content.response_id, content.item_id, content.output_index)
+    for frame, event in (
+        (content.output_text_delta_frame(event_id, delta), content.output_text_delta(event_id, delta)),
+        (
+            content.output_audio_transcript_delta_frame(event_id, delta),
+            content.output_audio_transcript_delta(event_id, delta),
+        ),
+        (
+            item.function_call_arguments_delta_frame(event_id, call_id, delta),
+            item.function_call_arguments_delta(event_id, call_id, delta),
+        ),
+    ):
+        assert frame == rtproto.encode(event)
+        assert rtproto.decode_server(frame, strict=True) == event
+
+
+@settings(max_examples=2000)
+@given(ADDRESSES, st.text(), st.binary(max_size=60))
+def test_an_audio_frame_is_the_event_encoded(
+    content: ContentEventBuilder, event_id: str, samples: bytes
+) -> None:
+    frame = content.output_audio_delta_frame(event_id, samples)
+    event = content.output_audio_delta(event_id, pybase64.b64encode_as_string(samples))
+    assert frame == rtproto.encode(event)
+    assert rtproto.decode_server(frame, strict=True) == event
+    assert pcm.payload(frame) == pcm.payload(event) == samples
+
+
+def test_a_frame_is_made_by_a_copy_and_by_name_too() -> None:
+    frame = CONTENT.output_text_delta_frame(event_id="e", delta="d")
+    for twin in (copy.copy(CONTENT), pickle.loads(pickle.dumps(CONTENT))):
+        assert twin.output_text_delta_frame("e", "d") == frame
+        assert twin == CONTENT
+        assert hash(twin) == hash(CONTENT)
+        assert repr(twin) == repr(CONTENT)
 
 
 def test_threads_share_a_context() -> None:

@@ -13,7 +13,8 @@ import pytest
 import rtproto
 from rtproto import NotAnEvent, Unknown
 
-from .conftest import CODECS, OwnFrame, kinds, same_json
+from .conftest import CODECS, FRAMES, OwnFrame, kinds, same_json
+from .json_texts import parse
 
 
 class Captured(NamedTuple):
@@ -27,9 +28,12 @@ class Captured(NamedTuple):
     is_documentation: bool
 
     @property
+    def side(self) -> str:
+        return ("translation_" if self.surface == "translation" else "") + self.direction
+
+    @property
     def codec(self) -> rtproto.Codec[Any]:
-        prefix = "translation_" if self.surface == "translation" else ""
-        return CODECS[prefix + self.direction]
+        return CODECS[self.side]
 
 
 def captured_frames(capture: Path) -> Iterator[Captured]:
@@ -106,6 +110,28 @@ def test_every_input_type_decodes_alike(capture: Path) -> None:
         for form in (frame.raw, bytearray(data), memoryview(data)):
             assert frame.codec.decode(form) == event, frame.where
             assert frame.codec.probe(form) == event.type, frame.where
+
+
+def test_a_frame_is_edited_without_a_trace_elsewhere(capture: Path) -> None:
+    for captured in captured_frames(capture):
+        frame = FRAMES[captured.side](captured.raw)
+        assert frame.event.type == frame.type, captured.where
+        assert frame.with_event(frame.event).data == captured.raw, captured.where
+        old = parse(captured.raw)
+        assert old.members
+        for key, value in old.members:
+            if key == "type":
+                continue
+            new = parse(str(frame.replace(**{key: None}).data))
+            assert new.members
+            for (old_key, old_value), (new_key, new_value) in zip(old.members, new.members, strict=True):
+                expected = "null" if key == old_key else old_value.text
+                assert (new_key, new_value.text) == (old_key, expected), captured.where
+            if value.members:
+                inside = (key, value.members[-1][0])
+                edited = frame.set(inside, None)
+                assert json.loads(parse(str(edited.data)).last(key).text)[inside[1]] is None  # type: ignore[union-attr]
+                assert frame.get(inside) == json.loads(value.members[-1][1].text), captured.where
 
 
 def test_no_frame_cut_short_is_an_event(capture: Path) -> None:

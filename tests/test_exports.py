@@ -41,7 +41,17 @@ def test_the_list_holds_what_the_module_defines(module: ModuleType) -> None:
 
 
 def test_the_package_exports_what_the_design_names() -> None:
-    surfaces = {"client", "server", "translation", "event_types", "types", "capture", "builders", "items"}
+    surfaces = {
+        "client",
+        "server",
+        "translation",
+        "event_types",
+        "types",
+        "capture",
+        "builders",
+        "items",
+        "pcm",
+    }
     codecs = {"server_codec", "client_codec", "translation_server_codec", "translation_client_codec"}
     functions = {"decode_server", "decode_client", "decode_body", "encode", "encode_into", "probe_type"}
     classes = {
@@ -57,7 +67,9 @@ def test_the_package_exports_what_the_design_names() -> None:
     }
     speaking = {"ResponseEventBuilder", "ItemEventBuilder", "ContentEventBuilder", "ResponseBuilder"}
     speaking |= {"new_event_id", "validate", "Problem"}
-    assert set(rtproto.__all__) == surfaces | codecs | functions | classes | speaking | {"__version__"}
+    frames = {"Frame", "ServerFrame", "ClientFrame", "TranslationServerFrame", "TranslationClientFrame"}
+    expected = surfaces | codecs | functions | classes | speaking | frames | {"NoSuchPath", "__version__"}
+    assert set(rtproto.__all__) == expected
 
 
 @pytest.mark.parametrize("module", [rtproto, *MODULES], ids=lambda module: module.__name__)

@@ -21,8 +21,6 @@ from rtproto import (
     NoSuchPath,
     NotAnEvent,
     ServerFrame,
-    TranslationClientFrame,
-    TranslationServerFrame,
     Unknown,
     _members,
     client,
@@ -30,17 +28,11 @@ from rtproto import (
     types,
 )
 
-from .conftest import CODECS, OwnFrame, first_frame, same_json
+from .conftest import CODECS, FRAMES, OwnFrame, first_frame, same_json
 from .json_texts import EVENTS as ANY_EVENT
 from .json_texts import Node, meant, parse
 from .strategies import structs
 
-CLASSES: dict[str, type[rtproto.Frame[Any]]] = {
-    "client": ClientFrame,
-    "server": ServerFrame,
-    "translation_client": TranslationClientFrame,
-    "translation_server": TranslationServerFrame,
-}
 DELTA = first_frame("server", "response.output_text.delta")
 WRITTEN = (
     b'{"type": "session.updated", "event_id":"e\\/1", "x\\u0041" :1e3,"session": {"id" : "s", "n":1.0,\n'
@@ -49,7 +41,7 @@ WRITTEN = (
 
 
 def frame_class(frame: OwnFrame) -> type[rtproto.Frame[Any]]:
-    return next(CLASSES[name] for name, codec in CODECS.items() if codec is frame.codec)
+    return next(FRAMES[name] for name, codec in CODECS.items() if codec is frame.codec)
 
 
 @pytest.fixture(params=["as they come", "long strings lifted"])
@@ -608,7 +600,7 @@ def test_decode_change_encode_loses_nothing(name: str, cls: type[msgspec.Struct]
         data = json.dumps(
             _with_unknown_fields(json.loads(rtproto.encode(event))), ensure_ascii=False
         ).encode()
-        frame = CLASSES[name](data)
+        frame = FRAMES[name](data)
         known = frame.event
         assert frame.with_event(known).data == data
         if type(known) is not cls or not field:

@@ -111,24 +111,22 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 def _edit(raw: bytes, changes: Sequence[Change]) -> bytes:
     members = _members(raw)
-    places = [(_descend(members, steps), steps, value) for steps, value in changes]
-    for inside, steps, value in places:
+    places: list[tuple[dict[str, Any], str, Any]] = []
+    for steps, value in changes:
+        inside = _descend(members, steps)
         if value is GONE:
             _must_have(inside, steps)
+        places.append((inside, steps[-1], value))
     if not _is_all_of(raw, members):
         return _edit_as_written(raw, changes)
-    for inside, steps, value in places:
-        _set(inside, steps[-1], value)
+    for inside, key, value in places:
+        if type(inside.get(key)) is dict:
+            raise ValueError("one of the paths leads into another")
+        if value is UNSET or value is GONE:
+            inside.pop(key, None)
+        else:
+            inside[key] = value
     return to_json(members)
-
-
-def _set(inside: dict[str, Any], key: str, value: Any) -> None:
-    if type(inside.get(key)) is dict:
-        raise ValueError("one of the paths leads into another")
-    if value is UNSET or value is GONE:
-        inside.pop(key, None)
-    else:
-        inside[key] = value
 
 
 def _find(raw: bytes, steps: Steps) -> bytes:

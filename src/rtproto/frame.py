@@ -13,7 +13,7 @@ order of keys, ``1e3`` and ``1.0``, escapes, nulls. Only white space between the
 the path may go.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 
 import msgspec
@@ -50,7 +50,7 @@ Path: TypeAlias = str | Sequence[str]
 
 Only through objects: an element of a list has no path."""
 
-Changes: TypeAlias = Mapping[str, Any] | Mapping[tuple[str, ...], Any] | Mapping[str | tuple[str, ...], Any]
+Changes: TypeAlias = Mapping[str, Any] | Mapping[tuple[str, ...], Any] | Mapping[Sequence[str], Any]
 """New values by path, ``UNSET`` for what shall not be there."""
 
 E = TypeVar("E", bound=Event)
@@ -126,7 +126,7 @@ class Frame(Generic[E]):
             data = replace(self.data if type(self.data) is bytes else self._raw(), fields)
         except Misfit as misfit:
             raise self._error(misfit) from None
-        return self._with(data, "type" in fields)
+        return self._with(data, fields)
 
     def set(self, path: Path, value: Any) -> Self:
         """The frame with one value set, at any depth; values are as in :meth:`replace`.
@@ -189,12 +189,12 @@ class Frame(Generic[E]):
             data = edit(self.data if type(self.data) is bytes else self._raw(), changes)
         except Misfit as misfit:
             raise self._error(misfit) from None
-        return self._with(data, "type" in [steps[0] for steps, _ in changes])
+        return self._with(data, [steps[0] for steps, _ in changes])
 
-    def _with(self, data: bytes, is_retyped: bool) -> Self:
+    def _with(self, data: bytes, changed: Container[str]) -> Self:
         frame = _new(type(self))
         frame.data = str(data, "utf-8") if isinstance(self.data, str) else data
-        frame.type = probe_type(data) if is_retyped else self.type
+        frame.type = probe_type(data) if "type" in changed else self.type
         frame._event = None  # noqa: SLF001 - a frame's own
         return frame
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 else:
     Buffer = bytes | bytearray | memoryview
-"""Anything that lends contiguous memory: ``bytes``, ``memoryview``, ``array.array``, a NumPy array …"""
+    """Anything that lends contiguous memory: ``bytes``, ``memoryview``, ``array.array``, a NumPy array …"""
 
 __all__ = [
     "FIELDS",

@@ -3,7 +3,7 @@
 from typing import Literal, assert_type
 
 import rtproto
-from rtproto import UNSET, Unknown, UnsetType, builders, client, items, server, types
+from rtproto import UNSET, Unknown, UnsetType, builders, client, items, pcm, server, types
 
 
 def three_states(audio: types.AudioInput) -> str:
@@ -54,6 +54,28 @@ def states_in_a_match(usage: types.Usage) -> int:
         case tokens:
             assert_type(tokens, int)
             return tokens or 0
+
+
+def frames(data: bytes) -> bytes:
+    frame = rtproto.ServerFrame(data)
+    assert_type(frame.event, server.ServerEvent | Unknown)
+    assert_type(frame.type, str)
+    if isinstance(frame.event, server.ResponseOutputAudioDelta):
+        assert_type(pcm.payload(frame), bytes)
+        assert_type(pcm.payload(frame.event), bytes)
+    edited = frame.replace(event_id="e").set("item.id", UNSET).edit({"a.b": 1, ("c", "d.e"): None})
+    assert_type(edited, rtproto.ServerFrame)
+    assert_type(edited.remove("a", ("b", "c")).with_event(edited.event), rtproto.ServerFrame)
+    samples = bytearray(2)
+    return pcm.append_frame(memoryview(samples), "e") + pcm.Appender(max_bytes=2)(samples)
+
+
+class MyFrame(rtproto.Frame[client.ClientEvent]):
+    codec = rtproto.client_codec
+
+
+def my_frames(data: str) -> None:
+    assert_type(MyFrame(data).event, client.ClientEvent | Unknown)
 
 
 def contexts(delta: str) -> server.ServerEvent:

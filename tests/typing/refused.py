@@ -3,7 +3,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 import rtproto
-from rtproto import client, items, server, types
+from rtproto import client, items, pcm, server, types
 
 
 def frozen(event: server.ResponseDone) -> None:
@@ -52,6 +52,22 @@ def text_for_an_index(response: rtproto.ResponseEventBuilder) -> object:
 
 def not_this_role_s() -> types.Message:
     return items.system(items.output_text("Hi"))  # type: ignore[arg-type]
+
+
+def an_event_of_the_other_side(frame: rtproto.ServerFrame) -> object:
+    return frame.with_event(client.ResponseCancel())  # type: ignore[arg-type]
+
+
+def a_number_for_a_path(frame: rtproto.ServerFrame) -> object:
+    return frame.get(0)  # type: ignore[arg-type]
+
+
+def text_for_samples(content: rtproto.ContentEventBuilder) -> object:
+    return content.output_audio_delta_frame("event_1", "AAAA")  # type: ignore[arg-type]
+
+
+def an_event_without_audio(event: server.ResponseDone) -> bytes:
+    return pcm.payload(event)  # type: ignore[arg-type]
 
 
 def not_a_rule(problem: rtproto.Problem) -> bool:

@@ -28,7 +28,7 @@ from rtproto.errors import NotAnEvent
 from rtproto.unknown import Unknown
 
 __all__ = [
-    "Frame",
+    "Line",
     "Surface",
     "bounded",
     "capture_argument",
@@ -101,15 +101,15 @@ def told(skipped: Skipped) -> str:
     return f"line {skipped.line}: skipped: {skipped.reason}"
 
 
-class Frame(NamedTuple):
-    """A frame that is an event."""
+class Line(NamedTuple):
+    """A line that holds an event."""
 
     record: Record
     direction: Direction
     event: Event | Unknown
 
 
-def frames(capture: Path, surface: Surface) -> Iterator[Frame | Skipped]:
+def frames(capture: Path, surface: Surface) -> Iterator[Line | Skipped]:
     """Every line of the capture, as an event or as the reason why it is none."""
     if str(capture) == "-" and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
         raise click.UsageError("standard input is closed")
@@ -118,7 +118,7 @@ def frames(capture: Path, surface: Surface) -> Iterator[Frame | Skipped]:
             yield line if isinstance(line, Skipped) else _decode(line, surface)
 
 
-def _decode(record: Record, surface: Surface) -> Frame | Skipped:
+def _decode(record: Record, surface: Surface) -> Line | Skipped:
     named = record.surface or surface
     try:
         if named == "auto":
@@ -128,13 +128,13 @@ def _decode(record: Record, surface: Surface) -> Frame | Skipped:
         return Skipped(record.line, str(problem))
 
 
-def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Frame:
+def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Line:
     name = codecs["server"].probe(record.raw)
     direction = record.direction or ("client" if name in codecs["client"].types else "server")
-    return Frame(record, direction, codecs[direction].decode(record.raw))
+    return Line(record, direction, codecs[direction].decode(record.raw))
 
 
-def _best_frame(record: Record) -> Frame:
+def _best_frame(record: Record) -> Line:
     """The surfaces share a few names; there translation's is right where it alone holds all of the frame."""
     realtime = _frame(record, _CODECS["realtime"])
     if not _is_foreign(realtime.event):

@@ -12,7 +12,7 @@ import msgspec
 
 from rtproto.capture import Direction, Skipped
 from rtproto.cli._source import (
-    Frame,
+    Line,
     Surface,
     bounded,
     capture_argument,
@@ -43,7 +43,7 @@ class Drift(NamedTuple):
     """What differs, without the values."""
 
 
-def drifts(frame: Frame) -> Iterator[Drift]:
+def drifts(frame: Line) -> Iterator[Drift]:
     """Where the model and this frame differ."""
     for path, problem in _problems(frame.event, frame.record.raw):
         yield Drift(frame.direction, frame.event.type, path, problem)

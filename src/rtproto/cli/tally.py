@@ -1,13 +1,14 @@
 """A :class:`Tally` counts what is in a capture, in a size that does not grow with it."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from rtproto import pcm
 from rtproto.capture import Direction, Skipped
-from rtproto.cli._source import Frame, bounded
+from rtproto.cli._source import Line, bounded
 from rtproto.events import client, server, translation
-from rtproto.types import AudioPcm, AudioPcma, AudioPcmu
 from rtproto.unknown import Unknown
 
 __all__ = ["KINDS", "SIDES", "Row", "Tally"]
@@ -19,10 +20,6 @@ KINDS = ("typed", "unknown", "malformed")
 """How a frame may be read."""
 
 _SHOWN_PROBLEMS = 20
-_PCM16_24KHZ = 48_000
-_G711 = 8_000
-_LEGACY_RATES = {"pcm16": _PCM16_24KHZ, "g711_ulaw": _G711, "g711_alaw": _G711}
-_MOST_SAMPLES = 1_000_000
 _MOST_TOKENS = 2**53
 _REST = "…"
 _NO_STATUS = "without a status"
@@ -43,7 +40,7 @@ class Row:
     malformed: int = 0
     """How many are of a known type and the wrong shape."""
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: Line) -> None:
         """Count one more."""
         self.frames += 1
         self.bytes += len(frame.record.raw)
@@ -88,7 +85,7 @@ class Tally:
     """The last timestamp, in seconds; ``None``: there is none."""
     _bytes_per_second: dict[Direction, int] = field(default_factory=dict[Direction, int])
 
-    def add(self, frame: Frame | Skipped) -> None:
+    def add(self, frame: Line | Skipped) -> None:
         """Count one more line."""
         if isinstance(frame, Skipped):
             self.skipped += 1
@@ -108,12 +105,12 @@ class Tally:
     def _look_into(self, event: Any) -> None:
         match event:
             case server.ResponseOutputAudioDelta():
-                self._hear("server", event.delta)
+                self._hear("server", event)
             case client.InputAudioBufferAppend() | translation.SessionInputAudioBufferAppend():
-                self._hear("client", event.audio)
+                self._hear("client", event)
             case translation.SessionOutputAudioDelta():
                 samples = _count(event.sample_rate, 24_000) * _count(event.channels, 1)
-                self._hear("server", event.delta, 2 * samples)
+                self._hear("server", event, 2 * samples)
             case server.SessionCreated() | server.SessionUpdated() | client.SessionUpdate():
                 self._note_formats(event.session)
             case server.ResponseCreated():
@@ -128,17 +125,16 @@ class Tally:
             case _:
                 pass
 
-    def _hear(self, direction: Direction, base64: str, bytes_per_second: int | None = None) -> None:
-        size = len(base64) * 3 // 4 - base64[-2:].count("=")
-        rate = bytes_per_second or self._bytes_per_second.get(direction, _PCM16_24KHZ)
-        self.audio_seconds[direction] += size / rate
+    def _hear(self, direction: Direction, event: pcm.AudioEvent, bytes_per_second: int | None = None) -> None:
+        rate = bytes_per_second or self._bytes_per_second.get(direction, pcm.bytes_per_second())
+        self.audio_seconds[direction] += pcm.payload_size(event) / rate
 
     def _note_formats(self, session: Any) -> None:
         for side, direction in zip(("input", "output"), SIDES, strict=True):
-            audio = getattr(getattr(session, "audio", None), side, None)
-            rate = _bytes_per_second(getattr(audio, "format", None))
-            if rate:
-                self._bytes_per_second[direction] = rate
+            audio_format = getattr(getattr(getattr(session, "audio", None), side, None), "format", None)
+            if audio_format:
+                with suppress(ValueError):  # of a format that is not known
+                    self._bytes_per_second[direction] = pcm.bytes_per_second(audio_format)
 
     @property
     def total(self) -> Row:
@@ -173,21 +169,6 @@ class Tally:
 
 def _count(value: object, default: int) -> int:
     return value if isinstance(value, int) and value > 0 else default
-
-
-def _bytes_per_second(audio_format: object) -> int | None:
-    """Of audio in a format; ``None`` where that is not said or not known."""
-    match audio_format:
-        case AudioPcm(rate=int() | float() as rate) if 0 < rate <= _MOST_SAMPLES:
-            return int(2 * rate)
-        case AudioPcm():
-            return _PCM16_24KHZ
-        case AudioPcmu() | AudioPcma():
-            return _G711
-        case str():
-            return _LEGACY_RATES.get(audio_format)
-        case _:
-            return None
 
 
 def _token_counts(usage: object, path: tuple[str, ...] = ()) -> dict[str, int]:
