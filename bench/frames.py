@@ -68,6 +68,7 @@ NAMES: dict[str, Any] = {
     "encode": rtproto.encode,
     "Frame": rtproto.ServerFrame,
     "ID": ID,
+    "item": rtproto.ItemEventBuilder(CONTEXT.response_id, CONTEXT.item_id, 0),
     "json": json,
     "payload": pcm.payload,
     "append": pcm.append_frame,
@@ -126,9 +127,9 @@ def cases() -> Iterator[Case]:
     )
     yield Case(
         "24 kB: stdlib / PCM to delta",
-        "json.dumps({'type': 'response.output_audio.delta', 'event_id': ID, 'response_id': context.response_id, "
-        "'item_id': context.item_id, 'output_index': 0, 'content_index': 0, "
-        "'delta': base64.b64encode(samples).decode()})",
+        "json.dumps({'type': 'response.output_audio.delta', 'event_id': ID, "
+        "'response_id': context.response_id, 'item_id': context.item_id, 'output_index': 0, "
+        "'content_index': 0, 'delta': base64.b64encode(samples).decode()})",
         "context.output_audio_delta_frame(ID, samples)",
         "≥ 40",
     )
@@ -143,6 +144,11 @@ def cases() -> Iterator[Case]:
         "encode(context.output_text_delta(ID, text))",
         "context.output_text_delta_frame(ID, text)",
     )
+    yield Case(
+        "context, encoded / arguments to delta",
+        "encode(item.function_call_arguments_delta(ID, ID, text))",
+        "item.function_call_arguments_delta_frame(ID, ID, text)",
+    )
     for size in SIZES:
         yield Case(
             f"{size} B: json / replace one field",
@@ -151,9 +157,10 @@ def cases() -> Iterator[Case]:
             "≥ 6" if size == 6_600 else "",
         )
     for path in ("session.model", "session.audio.output", "session.audio.output.voice"):
+        keys = path.split(".")
         yield Case(
-            f"6600 B: json / set {path}",
-            f"by_json(session_data, 'x', *{path.split('.')})",
+            f"6600 B: json / set, {len(keys)} keys deep",
+            f"by_json(session_data, 'x', *{keys})",
             f"session.set('{path}', 'x').data",
             "≥ 4",
         )

@@ -34,6 +34,8 @@ def main() -> None:
     assert event.error.code is None
     assert event.error.param is rtproto.UNSET
     assert msgspec.json.decode(rtproto.encode(event)) == msgspec.json.decode(raw)
+    assert rtproto.ServerFrame(raw).replace(event_id="event_2").get("error.code") is None
+    assert rtproto.pcm.payload(rtproto.pcm.append_frame(b"\0\1")) == b"\0\1"
     print(f"rtproto {importlib.metadata.version('rtproto')} stands alone; it loads in {milliseconds:.0f} ms")
 
 

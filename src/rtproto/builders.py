@@ -137,8 +137,8 @@ class ItemEventBuilder(msgspec.Struct, frozen=True, dict=True):
 
     def function_call_arguments_delta_frame(self, event_id: str, call_id: str, delta: str) -> bytes:
         """:meth:`function_call_arguments_delta`, encoded."""
-        head = _ARGUMENTS_DELTA, to_json(event_id), self._address, to_json(call_id)
-        return b"".join((*head, b',"delta":', to_json(delta), b"}"))
+        id_, call, text = to_json(event_id), to_json(call_id), to_json(delta)
+        return b"".join((_ARGUMENTS_DELTA, id_, self._address, call, b',"delta":', text, b"}"))
 
     def function_call_arguments_done(
         self, event_id: str, call_id: str, name: Maybe[str], arguments: str
