@@ -109,6 +109,10 @@ def test_what_is_no_base64_is_an_error_that_names_the_event(before: str, after: 
 def test_a_typed_event_is_read_as_strictly() -> None:
     with pytest.raises(InvalidEvent, match=r"input_audio_buffer.append: \$.audio: not base64"):
         pcm.payload(client.InputAudioBufferAppend(audio="AAA"))
+    with pytest.raises(InvalidEvent, match="not base64"):
+        pcm.payload(client.InputAudioBufferAppend(audio=APPEND.decode()))
+    with pytest.raises(InvalidEvent, match="not base64"):
+        pcm.payload(client.InputAudioBufferAppend(audio="\ud83dAAA"))
     with pytest.raises(InvalidEvent, match=r"response\.done: .*carries no audio"):
         pcm.payload(server.ResponseDone(event_id="e", response=types.Response()))  # type: ignore[arg-type]
 
@@ -319,7 +323,7 @@ def test_how_long_audio_plays(format: Any, per_second: int) -> None:
 
 @pytest.mark.parametrize(
     "format",
-    ["audio/opus", types.AudioPcm(rate=0), types.AudioPcm(rate=-1), types.AudioPcm(rate=10**9)],
+    ["audio/opus", *(types.AudioPcm(rate=rate) for rate in (-1, 10**9, float("inf"), float("nan")))],  # type: ignore[arg-type]
 )
 def test_a_format_that_is_not_known_is_refused(format: Any) -> None:
     for use in (pcm.bytes_per_second, lambda f: pcm.milliseconds(b"", f), lambda f: pcm.chunks(b"", 20, f)):

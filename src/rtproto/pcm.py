@@ -10,6 +10,7 @@ In: :func:`payload` gives the decoded audio of a frame, :func:`payload_base64` a
 PCM, mono, or a byte per sample of G.711, which :mod:`rtproto.g711` makes PCM of.
 """
 
+import binascii
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -133,7 +134,7 @@ def _check_size(name: str, size: int, max_bytes: int) -> None:
 
 # In -------------------------------------------------------------------------------------------
 
-_b64decode = pybase64.b64decode
+_b64decode, _NOT_BASE64 = pybase64.b64decode, binascii.Error
 
 Source: TypeAlias = Frame[Any] | Data | AudioEvent
 """An event that carries audio: as a frame, as its data, or typed."""
@@ -149,19 +150,23 @@ def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
         InvalidEvent: the event carries no audio, or what is no base64, or too much.
         NotAnEvent: the data is no event.
     """
-    name, data = (probe_type(source), source) if type(source) is bytes else _opened(source)
+    data: bytes | bytearray
+    if type(source) is bytes:
+        name, data = probe_type(source), source
+    elif isinstance(source, Event):
+        return _checked(source.type, _decoded(source.type, _text(source)), max_bytes)
+    else:
+        name, data = _opened(source)
     begin, audio = _begin(name, data), None
     if begin and data[-2:] == b'"}':
         # Base64 holds no quote: where this much is base64, it is the whole string, and the last.
         try:  # noqa: SIM105 - contextlib.suppress is slow
             audio = _b64decode(memoryview(data)[begin:-2], None, True)
-        except ValueError:
+        except _NOT_BASE64:
             pass
     if audio is None:
         audio = _decoded(name, _base64(source, name, data, begin))
-    if name in _HEADS:
-        _check_size(name, len(audio), max_bytes)
-    return audio
+    return _checked(name, audio, max_bytes) if name in _HEADS else audio
 
 
 def payload_base64(source: Source) -> memoryview:
@@ -173,6 +178,8 @@ def payload_base64(source: Source) -> memoryview:
         InvalidEvent: the event carries no audio.
         NotAnEvent: the data is no event.
     """
+    if isinstance(source, Event):
+        return memoryview(_text(source))
     name, data = _opened(source)
     return _base64(source, name, data, _begin(name, data))
 
@@ -183,18 +190,16 @@ def payload_size(source: Source) -> int:
     return len(base64) * 3 // 4 - bytes(base64[-2:]).count(b"=")
 
 
-def _opened(source: Source) -> tuple[str, bytes | bytearray]:
-    """The wire name, and the frame; of a typed event just the base64."""
-    name, data = (
-        (source.type, source.data)
-        if isinstance(source, Frame)
-        else (source.type, _text(source))
-        if isinstance(source, Event)
-        else (probe_type(source), source)
-    )
+def _opened(source: Frame[Any] | Data) -> tuple[str, bytes | bytearray]:
+    name, data = (source.type, source.data) if isinstance(source, Frame) else (probe_type(source), source)
     if isinstance(data, str):
-        return name, data.encode("utf-8", "surrogatepass")
+        return name, _as_ascii(data)
     return name, bytes(data) if isinstance(data, memoryview) else data
+
+
+def _as_ascii(text: str) -> bytes:
+    """Text that should be ASCII; what is none stays none."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _field(name: str) -> str:
@@ -203,8 +208,8 @@ def _field(name: str) -> str:
     return FIELDS[name]
 
 
-def _text(event: Event) -> str:
-    return str(getattr(event, _field(event.type)))
+def _text(event: Event) -> bytes:
+    return _as_ascii(getattr(event, _field(event.type)))
 
 
 _FRONT = 1024
@@ -228,10 +233,8 @@ def _begin(name: str, data: bytes | bytearray) -> int:
     return at + len(opening) if at > 0 and data.find(b"{", 1, at) < 0 else 0
 
 
-def _base64(source: Source, name: str, data: bytes | bytearray, begin: int) -> memoryview:
+def _base64(source: Frame[Any] | Data, name: str, data: bytes | bytearray, begin: int) -> memoryview:
     """The audio up to the next quote, where it is plain that it is all; else what reading the frame gives."""
-    if isinstance(source, Event):
-        return memoryview(data)
     end = data.find(b'"', begin) if begin else -1
     if end >= 0 and data.find(b"\\", begin, end) < 0 and not _may_hold(FIELDS[name], data[end + 1 :]):
         return memoryview(data)[begin:end]
@@ -242,7 +245,7 @@ def _base64(source: Source, name: str, data: bytes | bytearray, begin: int) -> m
         raise InvalidEvent(name, refusal.path, "missing") from None
     if not isinstance(text, str):
         raise InvalidEvent(name, f"$.{FIELDS[name]}", "Expected `str`")
-    return memoryview(text.encode("utf-8", "surrogatepass"))
+    return memoryview(_as_ascii(text))
 
 
 def _may_hold(field: str, rest: bytes | bytearray) -> bool:
@@ -256,12 +259,17 @@ def _may_hold(field: str, rest: bytes | bytearray) -> bool:
     return True
 
 
-def _decoded(name: str, base64: str | memoryview) -> bytes:
+def _decoded(name: str, base64: bytes | memoryview) -> bytes:
     try:
         return _b64decode(base64, None, True)
-    except ValueError:
-        pass  # It may hold the text, which must not go along with what is raised.
-    raise InvalidEvent(name, f"$.{FIELDS[name]}", "not base64")
+    except _NOT_BASE64:
+        raise InvalidEvent(name, f"$.{FIELDS[name]}", "not base64") from None
+
+
+def _checked(name: str, audio: bytes, max_bytes: int) -> bytes:
+    if name in _HEADS:
+        _check_size(name, len(audio), max_bytes)
+    return audio
 
 
 # Time -----------------------------------------------------------------------------------------
@@ -290,12 +298,11 @@ def bytes_per_second(format: Format = "audio/pcm") -> int:
 
 def _rate(format: Format) -> tuple[int, int]:
     samples, width = _FORMATS.get(format if isinstance(format, str) else format.type, (0, 0))
-    rate = format.rate if isinstance(format, AudioPcm) else UNSET
-    if isinstance(rate, int | float):
-        samples = int(rate)
-    if not 0 < samples <= _MOST_SAMPLES:
+    if isinstance(format, AudioPcm) and format.rate:
+        samples = format.rate
+    if not 1 <= samples <= _MOST_SAMPLES:
         raise ValueError("neither audio/pcm at a rate from 1 to 1,000,000, nor audio/pcmu, nor audio/pcma")
-    return samples, width
+    return int(samples), width
 
 
 def milliseconds(samples: Buffer | int, format: Format = "audio/pcm") -> float:
