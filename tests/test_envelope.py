@@ -64,6 +64,8 @@ def test_the_probe_reads_the_front_only() -> None:
         (r'{"type":"response.d\u006fne"}', "response.done"),
         ('{"types":"error","type":"b"}', "b"),
         ('{"type ":"error","type":"b"}', "b"),
+        ('{"n":1,"type":"a","type":"b","x":"\\ud83d"}', "a"),
+        ('{"n":1,"type":"a","x":{"type":"c","y":"\\ud83d"}}', "a"),
     ],
 )
 def test_the_first_type_of_the_event_itself_counts(text: str, name: str) -> None:
@@ -86,6 +88,11 @@ def test_the_probe_raises_nothing_else(data: bytes) -> None:
         '{"type":error"}',
         '{"type": error"}',
         '{"type":5,"type":"error"}',
+        '{"n":1,"type":5,"type":"error","x":"\\ud83d"}',
+        '{"type":"error',
+        '{"type":"session.update',
+        '{"type": "session.update',
+        '{"type":"conversation.item.input_audio_transcription.completed',
         '{"x":1,"type":"error"',
         '{"type":"error\n"}',
         "{}",

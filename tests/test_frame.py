@@ -259,19 +259,30 @@ def test_several_edits_are_one() -> None:
     assert edited.data == (
         b'{"type":"session.update","session":{"model":"b","audio":{"input":{},"y":2,"z":3}},"event_id":"e"}'
     )
-    assert frame.edit({}).data is frame.data
-    assert frame.replace().data is frame.data
+    assert frame.edit({}).data == frame.replace().data == frame.remove().data == frame.data
 
 
 @pytest.mark.parametrize("spelling", [b'"session"', b'"s\\u0065ssion"'])
 @pytest.mark.parametrize(
-    "paths", [("session", "session.a"), ("session.a.b", "session.a"), ("session.a", ("session", "a"))]
+    "paths",
+    [
+        ("session", "session.a"),
+        ("session.a.b", "session.a"),
+        ("session.a", ("session", "a")),
+        ("new", ("new",)),
+    ],
 )
 def test_a_path_into_another_is_refused(paths: tuple[Any, ...], spelling: bytes) -> None:
     frame = ClientFrame(b'{"type":"session.update",%b:{"a":{"b":1}}}' % spelling)
     for order in (paths, paths[::-1]):
         with pytest.raises(ValueError, match="leads into another"):
             frame.edit({path: {"b": 2} for path in order})
+
+
+def test_a_path_is_not_given_twice_to_remove() -> None:
+    for data in (b'{"type":"x","a":1}', b'{"type":"x","\\u0061":1}'):
+        with pytest.raises(ValueError, match="given twice"):
+            ServerFrame(data).remove("a", "a")
 
 
 def test_a_path_has_a_key() -> None:
@@ -338,6 +349,102 @@ def test_half_a_surrogate_pair_is_edited_around() -> None:
     assert frame.get("event_id") == "a"
     assert frame.set("o.x", 1).get("o") == {"k\udc00": "\ud83d", "x": 1}
     assert frame.remove("delta").event.type == frame.type
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"type": "x", "s": "\\ud83d", "a": {"b": 1}, "n": 12}',
+        b'{"type":"x","s":"\\ud83d","a":{"b":1,"c":"\\ud83d"},"n":1,"n":12}',
+        b'{"type":"x","s":1e400,"a":{"b":1},"n":12}',
+        b'{"type":"x","s":%b,"a":{"b":1},"n":12}' % (b"1" * 5000),
+        b'{"type":"x","\\u0073":%b,"a":{"b":1},"n":12}' % (b"1" * 5000),
+    ],
+    ids=["spaced half pair", "half pairs", "beyond floats", "beyond int()", "beyond int(), spelled"],
+)
+def test_what_msgspec_cannot_read_is_edited_around(data: bytes) -> None:
+    frame = ServerFrame(data)
+    old = parse(data.decode())
+    check_edit(old, parse(bytes(frame.set("a.b", 2).data).decode()), ("a", "b"), 2)
+    check_edit(old, parse(bytes(frame.replace(n=3).data).decode()), ("n",), 3)
+    check_edit(old, parse(bytes(frame.remove("a").data).decode()), ("a",), UNSET)
+    assert frame.get("n") == 12
+    assert type(frame.get("n")) is int
+    assert frame.get("a")["b"] == 1
+    assert frame.get("s") in ("\ud83d", float("inf"))
+    changed = Unknown("x", bytes(frame.set("a.b", 2).data))
+    assert frame.with_event(changed).get("a.b") == 2
+
+
+def test_a_path_through_a_list_with_half_a_surrogate_pair() -> None:
+    with pytest.raises(NoSuchPath, match="got `array`"):
+        ServerFrame(b'{"type":"x","a":["\\ud83d"]}').get("a.b")
+
+
+SOUND = {
+    "delta": DELTA,
+    "spelled": b'{"type":"response.done","a":{"b":"\\ud83d"},"b":{"c":1,"c":2}}',
+    "long last": b'{"type":"x","a":"%b"}' % (b"A" * 9000),
+    "long in the middle": b'{"type":"x","a":"%b","b":{"c":1}}' % (b"A" * 9000),
+}
+
+
+@pytest.mark.usefixtures("lifting")
+@pytest.mark.parametrize("sound", SOUND.values(), ids=SOUND)
+def test_a_frame_that_is_cut_or_damaged_raises_nothing_else(sound: bytes) -> None:
+    def looks(data: bytes) -> Iterator[Any]:
+        frame = ServerFrame(data)
+        yield lambda: frame.event
+        yield lambda: frame.get("a")
+        yield lambda: frame.get("b.c")
+        yield lambda: frame.replace(a=1)
+        yield lambda: frame.set("b.c", 1)
+        yield lambda: frame.remove("a")
+        yield lambda: frame.with_event(frame.event)
+
+    for at in {*range(min(len(sound), 200)), *range(len(sound) - 40, len(sound))}:
+        for damage in (b"\xff", b"\\q", b'"', b"\\ud83d"):
+            for data in (sound[:at], sound[:at] + damage + sound[at:]):
+                with suppress(NotAnEvent):
+                    for look in looks(data):
+                        with suppress(NotAnEvent, NoSuchPath):
+                            look()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"type":"x","a":"private\xff"}',
+        b'{"type":"x","a":"%b private \\q"}' % (b"A" * 9000),
+        b'{"type":"x","a":"%b private \\ud83d \\q"}' % (b"A" * 9000),
+    ],
+)
+def test_no_error_holds_the_payload(data: bytes) -> None:
+    with pytest.raises(NotAnEvent) as caught:
+        ServerFrame(data).get("a")
+    error: BaseException | None = caught.value
+    while error:
+        assert "private" not in f"{error!r} {vars(error)}"
+        assert not isinstance(error, UnicodeError | json.JSONDecodeError)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("members", [b',"n":1', b',"\\u006e":1'])
+def test_what_takes_too_long_is_refused(members: bytes) -> None:
+    frame = ServerFrame(b'{"type":"x","a":1%b}' % (members * 30_000))
+    assert frame.get("a") == 1
+    for edit in (lambda: frame.replace(a=2), lambda: frame.set("a", 2), lambda: frame.remove("a")):
+        with pytest.raises(rtproto.InvalidEvent, match=r"x: \$: too many values to edit one by one"):
+            edit()
+    many = ServerFrame(b'{"type":"x","a":[1%b]}' % (b",1" * 30_000))
+    assert many.replace(b=2).get("b") == 2
+
+
+def test_new_bytes_that_are_no_text_are_the_callers_error() -> None:
+    frame = ServerFrame('{"type":"x","a":1}')
+    with pytest.raises(ValueError, match="not UTF-8") as caught:
+        frame.set("a", Raw(b'"\xff"'))
+    assert not isinstance(caught.value.__cause__ or caught.value.__context__, UnicodeError)
 
 
 def test_bytes_that_are_no_utf8_are_edited_around() -> None:
@@ -541,6 +648,62 @@ def test_an_element_of_a_list_is_known_again(output: list[Any], old: bytes, new:
         items = json.loads(data)["response"]["output"]
         assert [item.get("x_i") for item in items] == [2.5, 1.5, None]
         assert b"1.50" in bytes(data)
+
+
+OUTPUTS = (
+    b'{"type":"response.create","response":{"input":['
+    b'{"type":"function_call_output","call_id":"a","output":"1","x":"of a"},'
+    b'{"type":"function_call_output","call_id":"b","output":"2","x":"of b"}]}}'
+)
+
+
+def _tools(*names: str) -> bytes:
+    tools = ",".join(f'{{"type":"function","name":"{name}","x":"of {name}"}}' for name in names)
+    return f'{{"type":"response.create","response":{{"tools":[{tools}]}}}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("calls", "found"),
+    [
+        (["b3"], [("b", "3", "of b")]),
+        (["c3"], [("c", "3", None)]),
+        (["c3", "b2"], [("c", "3", "of a"), ("b", "2", "of b")]),
+        (["b3", "a1"], [("b", "3", "of b"), ("a", "1", "of a")]),
+        (["b3", "a4"], [("b", "3", "of b"), ("a", "4", "of a")]),
+        (["a1", "b2", "c3"], [("a", "1", "of a"), ("b", "2", "of b"), ("c", "3", None)]),
+        (["c3", "a4", "b2"], [("c", "3", None), ("a", "4", "of a"), ("b", "2", "of b")]),
+    ],
+)
+def test_no_field_goes_over_to_another_item(
+    calls: list[str], found: list[tuple[str, str, str | None]]
+) -> None:
+    outputs: list[Any] = [types.FunctionCallOutput(call_id=call[0], output=call[1]) for call in calls]
+    event = client.ResponseCreate(response=types.ResponseCreateParams(input=outputs))
+    items = ClientFrame(OUTPUTS).with_event(event).get("response.input")
+    assert [(item["call_id"], item["output"], item.get("x")) for item in items] == found
+
+
+def test_a_tool_is_known_by_its_name() -> None:
+    tools: list[Any] = [types.FunctionTool(name="b", description="new"), types.FunctionTool(name="c")]
+    event = client.ResponseCreate(response=types.ResponseCreateParams(tools=tools))
+    found = ClientFrame(_tools("a", "b", "c")).with_event(event).get("response.tools")
+    assert [(tool["name"], tool["x"]) for tool in found] == [("b", "of b"), ("c", "of c")]
+
+
+def test_parts_without_a_name_are_known_by_their_place_unless_some_are_gone() -> None:
+    def text(*texts: str) -> types.Message:
+        return msgspec.structs.replace(ONE, content=[types.OutputText(text=text) for text in texts])
+
+    for texts, known in (
+        (("d", "e"), ["\u00e9", 2]),
+        (("d", "e", "f"), ["\u00e9", 2, None]),
+        (("a/b", "x", "c"), ["\u00e9", None, 2]),
+        (("d",), [None]),
+        (("c",), [2]),
+    ):
+        frame = ServerFrame(RESPONSE).with_event(response(text(*texts), TWO, UNKNOWN))
+        parts = frame.get("response.output")[0]["content"]
+        assert [(part["text"], part.get("x_p")) for part in parts] == list(zip(texts, known, strict=True))
 
 
 def test_another_kind_in_its_place_takes_nothing_over() -> None:

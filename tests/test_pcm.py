@@ -111,6 +111,9 @@ def test_a_typed_event_is_read_as_strictly() -> None:
         pcm.payload(client.InputAudioBufferAppend(audio="AAA"))
     with pytest.raises(InvalidEvent, match="not base64"):
         pcm.payload(client.InputAudioBufferAppend(audio=APPEND.decode()))
+    for take in (pcm.payload, pcm.payload_base64, pcm.payload_size):
+        with pytest.raises(InvalidEvent, match=r"input_audio_buffer.append: \$.audio: Expected `str`"):
+            take(client.InputAudioBufferAppend(audio=None))  # type: ignore[arg-type]
     with pytest.raises(InvalidEvent, match="not base64"):
         pcm.payload(client.InputAudioBufferAppend(audio="\ud83dAAA"))
     with pytest.raises(InvalidEvent, match=r"response\.done: .*carries no audio"):
@@ -145,6 +148,37 @@ def test_what_holds_no_audio_is_told(take: Callable[[Any], Any]) -> None:
     ):
         with pytest.raises(NotAnEvent):
             take(broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"response.output_audio.delta","delta":"AAAA"e5}',
+        '{"type":"response.output_audio.delta","delta":"AAAA".5}',
+        '{"type":"response.output_audio.delta","delta":"AAAA"e5,"obfuscation":"x"}',
+        '{"type":"response.output_audio.delta","delta":"AAAA"}}',
+        '{"type":"response.output_audio.delta","delta":"AAAA",}',
+        '{"type":"response.output_audio.delta","delta":"AAAA" "x":1}',
+        '{"type":"response.output_audio.delta","delta": "AAAABBBB"","delta":"CCCC"}',
+        '{"type":"response.output_audio.delta","x":{"y":1,"delta":"AAAA"}',
+        '{"type":"response.output_audio.delta","x":{},"delta":"\\q"}',
+    ],
+)
+def test_what_follows_the_audio_must_be_sound(text: str) -> None:
+    for take in (pcm.payload, pcm.payload_base64, pcm.payload_size):
+        for source in (text, text.encode(), ServerFrame(text)):
+            with pytest.raises(NotAnEvent):
+                take(source)
+    with pytest.raises(NotAnEvent, match="invalid UTF-8"):
+        pcm.payload(b'{"type":"response.output_audio.delta","x":{},"delta":"\xff"}')
+
+
+def test_an_event_that_was_not_typed_still_carries_its_audio() -> None:
+    event = rtproto.decode_server(b'{"type":"response.output_audio.delta","event_id":5,"delta":"AAAA"}')
+    assert isinstance(event, rtproto.Unknown)
+    assert pcm.payload(event) == bytes(pcm.payload_size(event)) == b"\0\0\0"
+    with pytest.raises(InvalidEvent, match="carries no audio"):
+        pcm.payload(rtproto.Unknown("x.y", b'{"type":"x.y"}'))
 
 
 def test_the_audio_is_never_cut_short() -> None:
@@ -354,6 +388,10 @@ def test_chunks_view_the_samples() -> None:
     sound[0] = 77
     assert piece[0] == 77
     assert b"".join(pcm.chunks(array.array("h", [1, 2, 3]), 1000)) == array.array("h", [1, 2, 3]).tobytes()
+    assert [len(piece) for piece in pcm.chunks(sound, float("inf"))] == [len(sound)]
+    for length in (float("nan"), 0, -1):
+        with pytest.raises(ValueError, match=r"no sample|NaN"):
+            pcm.chunks(sound, length)
     with pytest.raises(ValueError, match=r"no sample is as short as 0\.01 ms"):
         pcm.chunks(sound, 0.01)
     assert first_frame("client", "input_audio_buffer.append")

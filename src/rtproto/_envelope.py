@@ -7,7 +7,7 @@ from typing import NoReturn, TypeAlias
 import msgspec
 
 from rtproto._salvage import REFUSALS
-from rtproto._surrogates import loads
+from rtproto._surrogates import has_surrogate, loads
 from rtproto.errors import NotAnEvent
 from rtproto.event_types import (
     RealtimeClientEvent,
@@ -55,7 +55,9 @@ def read_envelope(data: Data) -> tuple[str, bytes, str | None]:
 def _read_envelope_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None:
     try:
         raw = as_bytes(data)
-        name = loads(raw)["type"]
+        if not has_surrogate(raw):
+            return None
+        name = loads(raw, lambda pairs: dict(reversed(pairs)))["type"]  # the first
         name.encode()  # Only a whole string can.
         return name, raw, "half a surrogate pair"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -96,17 +98,20 @@ def probe_type(data: Data) -> str:
     Raises:
         NotAnEvent: the data is not a JSON object with a string ``type``.
     """
+    known: str | None = None
     if type(data) is bytes:
         begin = 9 if data[:9] == b'{"type":"' else 10 if data[:10] == b'{"type": "' else 0
-        known = _NAMES.get(data[begin:_END].partition(b'"')[0]) if begin else None
-    else:
-        known = _probe_text(data) if isinstance(data, str) else None
+        name, quote, _ = data[begin:_END].partition(b'"')
+        known = _NAMES.get(name) if begin and quote else None
+    elif isinstance(data, str):
+        known = _probe_text(data)
     return known or _probe_front(data) or _probe_all(data)
 
 
 def _probe_text(data: str) -> str | None:
     begin = 9 if data[:9] == '{"type":"' else 10 if data[:10] == '{"type": "' else 0
-    return _TEXT_NAMES.get(data[begin:_END].partition('"')[0]) if begin else None
+    name, quote, _ = data[begin:_END].partition('"')
+    return _TEXT_NAMES.get(name) if begin and quote else None
 
 
 def _probe_front(data: Data) -> str | None:

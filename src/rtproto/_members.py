@@ -17,9 +17,9 @@ from msgspec import UNSET, Raw
 
 from rtproto._encode import to_json
 from rtproto._salvage import REFUSALS, Misfit
-from rtproto._surrogates import loads
+from rtproto._surrogates import has_surrogate, loads
 
-__all__ = ["GONE", "Change", "difference", "edit", "find", "replace"]
+__all__ = ["GONE", "Change", "Unwieldy", "difference", "edit", "find", "replace", "value"]
 
 Steps: TypeAlias = Sequence[str]
 """The keys that lead to a value, from the outermost object in; one at least."""
@@ -38,11 +38,9 @@ def replace(raw: bytes, fields: dict[str, Any]) -> bytes:
     short, long = _lift(raw) if len(raw) > _WORTH_LIFTING else (raw, b"")
     try:
         members: dict[str, Any] = _decode(short)
-        encoded = to_json(members)
     except REFUSALS:
-        members, encoded = {}, b"{}"
-    is_all = encoded == short or msgspec.json.format(encoded, indent=0) == short
-    if not is_all or not fields:
+        members = {}
+    if not _is_all_of(short, members):
         return edit(raw, [((key,), value) for key, value in fields.items()])
     for key, value in fields.items():
         if value is UNSET:
@@ -58,7 +56,7 @@ def edit(raw: bytes, changes: Sequence[Change]) -> bytes:
 
     Raises:
         Misfit: a path leads nowhere.
-        ValueError: a path leads into another.
+        ValueError: a path leads into another, or is given twice.
     """
     return _without_long_string(_edit, raw, changes) if changes else raw
 
@@ -68,10 +66,23 @@ def find(raw: bytes, steps: Steps) -> bytes:
     return _without_long_string(_find, raw, steps)
 
 
+def value(text: bytes) -> Any:
+    """The Python value of some text; raises :class:`Misfit`."""
+    try:
+        return msgspec.json.decode(text)
+    except REFUSALS:
+        pass
+    try:
+        return loads(text)
+    except (ValueError, RecursionError) as refusal:  # It may hold the text, and must not go along.
+        fault = Misfit.of(refusal)
+    raise fault
+
+
 # Long strings ---------------------------------------------------------------------------------
 
 _WORTH_LIFTING, _LONG = 4096, 1024
-_BACKSLASH = ord("\\")
+_BACKSLASH, _ENDS = ord("\\"), (b",", b"}", b"]")
 _STAND_IN = b'"%b"' % os.urandom(16).hex().encode()  # which nobody can have written into a frame
 
 
@@ -86,8 +97,9 @@ def _lift(raw: bytes) -> tuple[bytes, bytes]:
     else:
         middle = len(raw) // 2
         begin, end = raw.rfind(b'"', 0, middle), raw.find(b'"', middle) + 1
-    is_long = begin > 0 and end - begin > _LONG
-    if not is_long or raw[begin - 1] == _BACKSLASH or raw[end - 2] == _BACKSLASH or raw[end] not in b",]}":
+    if begin < 1 or end - begin <= _LONG or raw[end : end + 1] not in _ENDS:
+        return raw, b""
+    if raw[begin - 1] == _BACKSLASH or raw[end - 2] == _BACKSLASH:
         return raw, b""
     return raw[:begin] + _STAND_IN + raw[end:], raw[begin:end]
 
@@ -117,16 +129,24 @@ def _edit(raw: bytes, changes: Sequence[Change]) -> bytes:
         if value is GONE:
             _must_have(inside, steps)
         places.append((inside, steps[-1], value))
+    if len(places) > 1:
+        _apart(places)
     if not _is_all_of(raw, members):
         return _edit_as_written(raw, changes)
     for inside, key, value in places:
-        if type(inside.get(key)) is dict:
-            raise ValueError("one of the paths leads into another")
         if value is UNSET or value is GONE:
             inside.pop(key, None)
         else:
             inside[key] = value
     return to_json(members)
+
+
+def _apart(places: Sequence[tuple[dict[str, Any], str, Any]]) -> None:
+    """Refuse changes of which one undoes another."""
+    if len({(id(inside), key) for inside, key, _ in places}) < len(places) or any(
+        type(inside.get(key)) is dict for inside, key, _ in places
+    ):
+        raise ValueError("one of the paths leads into another, or is given twice")
 
 
 def _find(raw: bytes, steps: Steps) -> bytes:
@@ -148,9 +168,9 @@ def _members(raw: bytes | Raw) -> dict[str, Any]:
     except REFUSALS as refusal:
         fault = Misfit.of(refusal)
     try:
-        if isinstance(loads(bytes(raw)), dict):
-            return {key: Raw(value.encode()) for key, _, value in _walked(bytes(raw))}
-    except (ValueError, RecursionError):  # Neither does it spoil what is no JSON otherwise.
+        if has_surrogate(text := bytes(raw)) and isinstance(loads(text), dict):
+            return {key: Raw(value.encode()) for key, _, value in _walked(text)}
+    except (ValueError, RecursionError):
         pass
     raise fault
 
@@ -180,14 +200,23 @@ def _is_all_of(raw: bytes, members: dict[str, Any]) -> bool:
     """Whether the dict lost nothing: it encodes to the same, or does with Python's spaces in it."""
     try:
         encoded = to_json(members)
-    except UnicodeEncodeError:  # half a surrogate pair in a key
+        return encoded == raw or msgspec.json.format(encoded, indent=0) == raw
+    except REFUSALS:  # half a surrogate pair
         return False
-    return encoded == raw or msgspec.json.format(encoded, indent=0) == raw
 
 
 # As it is written -----------------------------------------------------------------------------
 
-_scan = json.JSONDecoder(strict=False, parse_int=str, parse_float=str).raw_decode
+_MOST_VALUES = 20_000
+
+
+class Unwieldy(Misfit):
+    """An object that spells or repeats its keys has more commas than are walked: it would take long, and to
+    no honest end.
+    """
+
+
+_scan = json.JSONDecoder(parse_int=len).raw_decode  # It gives up on long integers, if it is to make them.
 _space = re.compile(r"[ \t\r\n]*").match
 
 
@@ -212,6 +241,8 @@ _KEEP_BYTES = "surrogateescape"  # UTF-8 that is none comes out as it went in.
 
 
 def _walked(raw: bytes) -> list[tuple[str, str, str]]:
+    if raw.count(b",") > _MOST_VALUES:
+        raise Unwieldy("", "too many values to edit one by one")
     try:
         return list(_walk(raw.decode("utf-8", _KEEP_BYTES)))
     except RecursionError:
@@ -226,23 +257,23 @@ def _edit_as_written(raw: bytes, changes: Sequence[Change]) -> bytes:
     for (key, *rest), value in changes:
         inside[key].append((rest, value))
     new = {key: _changed(members[last[key]][2] if key in last else "", inside[key]) for key in inside}
-    parts = [
-        head + new.get(key, value)
-        for place, (key, head, value) in enumerate(members)
-        if key not in new or (new[key] and place == last[key])
-    ]
-    parts += [f"{to_json(key).decode()}:{value}" for key, value in new.items() if value and key not in last]
+    parts: list[str] = []
+    for place, (key, head, value) in enumerate(members):
+        if key not in new:
+            parts.append(head + value)
+        elif place == last[key] and (text := new[key]) is not None:
+            parts.append(head + text)
+    added = ((key, text) for key, text in new.items() if text is not None and key not in last)
+    parts += [f"{to_json(key).decode()}:{text}" for key, text in added]
     return f"{{{','.join(parts)}}}".encode("utf-8", _KEEP_BYTES)
 
 
-def _changed(text: str, changes: Sequence[Change]) -> str:
-    """The text of a member after the changes to it, or inside it; empty: there is none."""
-    if all(steps for steps, _ in changes):
+def _changed(text: str, changes: Sequence[Change]) -> str | None:
+    """The text of a member after the changes to it, or inside it; ``None``: there is none."""
+    steps, value = changes[0]
+    if steps:
         return _edit(text.encode("utf-8", _KEEP_BYTES), changes).decode("utf-8", _KEEP_BYTES)
-    value = changes[-1][1]
-    if len(changes) > 1:
-        raise ValueError("one of the paths leads into another")
-    return "" if value is UNSET or value is GONE else to_json(value).decode("utf-8", _KEEP_BYTES)
+    return None if value is UNSET or value is GONE else to_json(value).decode("utf-8", _KEEP_BYTES)
 
 
 # What an event's change means for its frame ---------------------------------------------------
@@ -260,7 +291,7 @@ def difference(raw: bytes, known: bytes, new: bytes) -> list[Change]:
 def _differences(raw: bytes, known: bytes, new: bytes) -> Iterator[Change]:
     mine, before, after = ({k: bytes(v) for k, v in _members(text).items()} for text in (raw, known, new))
     for key, value in after.items():
-        if key not in before or key not in mine:
+        if key not in before:
             yield (key,), Raw(value)
         elif before[key] != value:
             for steps, change in _changes(mine[key], before[key], value):
@@ -295,34 +326,53 @@ def _merged(mine: bytes, before: bytes, after: bytes) -> bytes:
 
 def _sources(before: list[bytes], after: list[bytes]) -> list[int | None]:
     """For each new element the place of the old one it was made from: its equal, else the one of its name,
-    else the next of its kind; ``None``: it is new.
+    else, if the list did not get shorter, the one in its place; ``None``: it is new.
     """
     sources: list[int | None] = [None] * len(after)
     left = set(range(len(before)))
-    for same in (bytes, _identity, _kind):
+    for same in (_itself, _name, _place) if len(after) >= len(before) else (_itself, _name):
         waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
         for place in sorted(left):
-            waiting[same(before[place])].append(place)
+            waiting[same(before[place], place)].append(place)
         for place, item in enumerate(after):
-            if sources[place] is None and (found := waiting[same(item)]):
-                sources[place] = found.popleft()
-        left -= set(sources)
+            key = same(item, place)
+            if sources[place] is None and key and waiting[key]:
+                sources[place] = waiting[key].popleft()
+        left -= {source for source in sources if source is not None}
     return sources
 
 
 class _Names(msgspec.Struct, gc=False):
     type: Raw = Raw()
     id: Raw = Raw()
+    call_id: Raw = Raw()
     name: Raw = Raw()
 
 
 _decode_names: Callable[[bytes], _Names] = msgspec.json.Decoder(_Names).decode
 
 
-def _identity(text: bytes) -> tuple[bytes, ...]:
-    names = _decode_names(text) if text[:1] == b"{" else _Names()
-    return bytes(names.type), bytes(names.id), bytes(names.name)
+def _names(text: bytes) -> tuple[bytes, ...]:
+    """What tells an object from others: its type, then its names; nothing of what is no object."""
+    try:
+        names = _decode_names(text)
+    except REFUSALS:
+        return (b"",)
+    return tuple(map(bytes, (names.type, names.id, names.call_id, names.name)))
+
+
+def _itself(text: bytes, _: int) -> object:
+    return text
+
+
+def _name(text: bytes, _: int) -> object:
+    names = _names(text)
+    return names if any(names[1:]) else None
+
+
+def _place(text: bytes, place: int) -> object:
+    return place, _kind(text)
 
 
 def _kind(text: bytes) -> bytes:
-    return _identity(text)[0]
+    return _names(text)[0]

@@ -16,14 +16,11 @@ the path may go.
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 
-import msgspec
-
 from rtproto._encode import encode
 from rtproto._envelope import Data, as_bytes, probe_type
-from rtproto._members import GONE, Change, difference, edit, find, replace
+from rtproto._members import GONE, Change, Unwieldy, difference, edit, find, replace, value
 from rtproto._salvage import Misfit
 from rtproto._struct import Event
-from rtproto._surrogates import loads
 from rtproto.codec import (
     Codec,
     client_codec,
@@ -31,7 +28,7 @@ from rtproto.codec import (
     translation_client_codec,
     translation_server_codec,
 )
-from rtproto.errors import NoSuchPath, NotAnEvent, RtprotoError
+from rtproto.errors import InvalidEvent, NoSuchPath, NotAnEvent, RtprotoError
 from rtproto.events import client, server, translation
 from rtproto.unknown import Unknown
 
@@ -62,7 +59,7 @@ _new = object.__new__
 class Frame(Generic[E]):
     """The base of frames. For a codec of your own: ``class MyFrame(Frame[MyEvent]): codec = my_codec``.
 
-    A frame is a value: do not change the buffer under it, nor its attributes.
+    Do not change the buffer under a frame, nor its attributes: an edit makes another.
 
     Raises:
         NotAnEvent: the data is not a JSON object with a string ``type``, as far as the type tells.
@@ -109,7 +106,7 @@ class Frame(Generic[E]):
             NotAnEvent: the data is no JSON.
         """
         try:
-            return _value(find(self._raw(), _steps(path)))
+            return value(find(self._raw(), _steps(path)))
         except Misfit as misfit:
             if misfit.path and default is not _RAISE:
                 return default
@@ -120,7 +117,8 @@ class Frame(Generic[E]):
         it is), or ``UNSET`` for a field that shall not be there. A new field goes to the end.
 
         Raises:
-            NotAnEvent: the data is no JSON, or the edit leaves no event.
+            NotAnEvent: the data is no JSON, as far as it is read, or the edit leaves no event.
+            InvalidEvent: the event spells or repeats its keys, and holds more than 20,000 values.
         """
         try:
             data = replace(self.data if type(self.data) is bytes else self._raw(), fields)
@@ -143,6 +141,7 @@ class Frame(Generic[E]):
         """The frame without these values; to take out what may be absent, ``set`` it to ``UNSET``.
 
         Raises:
+            ValueError: as in :meth:`edit`.
             NoSuchPath: one of them is not there.
             NotAnEvent: as in :meth:`replace`.
         """
@@ -152,7 +151,7 @@ class Frame(Generic[E]):
         """The frame with several values set in one pass, each as by :meth:`set`.
 
         Raises:
-            ValueError: one of the paths leads into another.
+            ValueError: one of the paths leads into another, or is given twice.
             NoSuchPath: as in :meth:`set`.
             NotAnEvent: as in :meth:`replace`.
         """
@@ -162,8 +161,9 @@ class Frame(Generic[E]):
         """The frame with its event changed, as by ``msgspec.structs.replace(frame.event, …)``.
 
         Every field that the model does not know is carried over, at every depth, and what did not change
-        stays as it is written. In a list an element is taken for the one it equals, else for the one of
-        its ``id`` and ``name``, else for the next of its ``type``.
+        stays as it is written. In a list an element is taken for the one it equals, else for the one of its
+        ``type`` and its ``id``, ``call_id`` or ``name``, else, unless the list got shorter, for the one of
+        its ``type`` in its place.
 
         Raises:
             TypeError: it is not of the class of this frame's own event.
@@ -193,15 +193,25 @@ class Frame(Generic[E]):
 
     def _with(self, data: bytes, changed: Container[str]) -> Self:
         frame = _new(type(self))
-        frame.data = str(data, "utf-8") if isinstance(self.data, str) else data
+        frame.data = _as_text(data) if isinstance(self.data, str) else data
         frame.type = probe_type(data) if "type" in changed else self.type
         frame._event = None  # noqa: SLF001 - a frame's own
         return frame
 
     def _error(self, misfit: Misfit) -> RtprotoError:
+        if isinstance(misfit, Unwieldy):
+            return InvalidEvent(self.type, "$", misfit.reason)
         if misfit.path:
             return NoSuchPath(self.type, f"${misfit.path}", misfit.reason)
         return NotAnEvent(f"not an event: {misfit.reason}")
+
+
+def _as_text(data: bytes) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        pass  # It holds the text, which must not go along with what is raised.
+    raise ValueError("a new value is not UTF-8")
 
 
 def _steps(path: Path) -> Sequence[str]:
@@ -209,13 +219,6 @@ def _steps(path: Path) -> Sequence[str]:
     if not steps:
         raise ValueError("a path has one key at least")
     return steps
-
-
-def _value(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return loads(text)
 
 
 class ServerFrame(Frame[server.ServerEvent]):

@@ -11,10 +11,12 @@ PCM, mono, or a byte per sample of G.711, which :mod:`rtproto.g711` makes PCM of
 """
 
 import binascii
+import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import pybase64
 from msgspec import UNSET
 
@@ -27,6 +29,7 @@ from rtproto.errors import InvalidEvent, NoSuchPath
 from rtproto.events import client, server, translation
 from rtproto.frame import Frame
 from rtproto.types.audio import AudioFormat, AudioPcm, AudioPcma, AudioPcmu
+from rtproto.unknown import Unknown
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -74,26 +77,15 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 # Out ------------------------------------------------------------------------------------------
 
 
-class Appender:
-    """Makes append frames of a microphone's buffers: ``append = Appender()``, then ``append(samples)``.
+class Appender(msgspec.Struct, frozen=True):
+    """Makes append frames of a microphone's buffers: ``append = Appender()``, then ``append(samples)``."""
 
-    ``event`` is the dialect's append, ``max_bytes`` the most samples in one, in bytes. Share it freely.
-    """
-
-    __slots__ = ("_name", "max_bytes")
-
-    max_bytes: int
+    event: type[client.InputAudioBufferAppend] | type[translation.SessionInputAudioBufferAppend] = (
+        client.InputAudioBufferAppend
+    )
+    """Which dialect's append."""
+    max_bytes: int = MAX_APPEND_BYTES
     """The most audio in one append, in bytes before base64."""
-
-    def __init__(
-        self,
-        event: type[client.InputAudioBufferAppend]
-        | type[translation.SessionInputAudioBufferAppend] = client.InputAudioBufferAppend,
-        *,
-        max_bytes: int = MAX_APPEND_BYTES,
-    ) -> None:
-        self._name = event.type
-        self.max_bytes = max_bytes
 
     def __call__(self, samples: Buffer, event_id: Maybe[str] = UNSET) -> bytes:
         """The frame of some samples; ``event_id`` as in the event: ``UNSET`` is none.
@@ -101,7 +93,7 @@ class Appender:
         Raises:
             InvalidEvent: there are more samples than ``max_bytes``.
         """
-        return _append_frame(self._name, samples, event_id, self.max_bytes)
+        return _append_frame(self.event.type, samples, event_id, self.max_bytes)
 
 
 def append_frame(
@@ -115,7 +107,7 @@ def append_frame(
     return _append_frame(client.InputAudioBufferAppend.type, samples, event_id, max_bytes)
 
 
-_HEADS = {name: b'{"type":"%b"' % name.encode() for name, field in FIELDS.items() if field == "audio"}
+_APPENDS = {name: b'{"type":"%b"' % name.encode() for name, field in FIELDS.items() if field == "audio"}
 
 
 def _append_frame(name: str, samples: Buffer, event_id: Maybe[str], max_bytes: int) -> bytes:
@@ -123,8 +115,8 @@ def _append_frame(name: str, samples: Buffer, event_id: Maybe[str], max_bytes: i
     if len(audio) * 3 > max_bytes * 4:  # almost never: then count more exactly
         _check_size(name, memoryview(samples).nbytes, max_bytes)
     if event_id is UNSET:
-        return b"".join((_HEADS[name], b',"audio":"', audio, b'"}'))
-    return b"".join((_HEADS[name], b',"event_id":', to_json(event_id), b',"audio":"', audio, b'"}'))
+        return b"".join((_APPENDS[name], b',"audio":"', audio, b'"}'))
+    return b"".join((_APPENDS[name], b',"event_id":', to_json(event_id), b',"audio":"', audio, b'"}'))
 
 
 def _check_size(name: str, size: int, max_bytes: int) -> None:
@@ -136,8 +128,8 @@ def _check_size(name: str, size: int, max_bytes: int) -> None:
 
 _b64decode, _NOT_BASE64 = pybase64.b64decode, binascii.Error
 
-Source: TypeAlias = Frame[Any] | Data | AudioEvent
-"""An event that carries audio: as a frame, as its data, or typed."""
+Source: TypeAlias = Frame[Any] | Data | AudioEvent | Unknown
+"""An event that carries audio: as a frame, as its data, as decoding made it."""
 
 
 def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
@@ -166,7 +158,7 @@ def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
             pass
     if audio is None:
         audio = _decoded(name, _base64(source, name, data, begin))
-    return _checked(name, audio, max_bytes) if name in _HEADS else audio
+    return _checked(name, audio, max_bytes) if name in _APPENDS else audio
 
 
 def payload_base64(source: Source) -> memoryview:
@@ -185,12 +177,14 @@ def payload_base64(source: Source) -> memoryview:
 
 
 def payload_size(source: Source) -> int:
-    """How many bytes :func:`payload` would give, without decoding them; raises as :func:`payload_base64`."""
+    """How many bytes :func:`payload` gives, without decoding; raises as :func:`payload_base64`."""
     base64 = payload_base64(source)
     return len(base64) * 3 // 4 - bytes(base64[-2:]).count(b"=")
 
 
-def _opened(source: Frame[Any] | Data) -> tuple[str, bytes | bytearray]:
+def _opened(source: Frame[Any] | Unknown | Data) -> tuple[str, bytes | bytearray]:
+    if isinstance(source, Unknown):
+        return source.type, source.raw
     name, data = (source.type, source.data) if isinstance(source, Frame) else (probe_type(source), source)
     if isinstance(data, str):
         return name, _as_ascii(data)
@@ -209,13 +203,17 @@ def _field(name: str) -> str:
 
 
 def _text(event: Event) -> bytes:
-    return _as_ascii(getattr(event, _field(event.type)))
+    return _as_ascii(_must_be_text(event.type, getattr(event, _field(event.type))))
+
+
+def _must_be_text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidEvent(name, f"$.{FIELDS[name]}", "Expected `str`")
+    return value
 
 
 _FRONT = 1024
-_OPENINGS = {
-    name: (b',"%b":"' % field.encode(), b', "%b": "' % field.encode()) for name, field in FIELDS.items()
-}
+_KEYS = {name: b'"%b"' % field.encode() for name, field in FIELDS.items()}
 
 
 def _begin(name: str, data: bytes | bytearray) -> int:
@@ -224,28 +222,29 @@ def _begin(name: str, data: bytes | bytearray) -> int:
     A quote after a comma begins or ends a string, and only one that begins can be followed by a name, a
     quote and a colon: so this is a key. Without a brace before it, it is the event's own.
     """
-    if name not in _OPENINGS:
+    key = _KEYS.get(name, b"\0")
+    at = data.find(key, 0, _FRONT)
+    after = at + len(key)
+    if at < 2 or data.find(b"{", 1, at) >= 0:
         return 0
-    opening, spaced = _OPENINGS[name]
-    at = data.find(opening, 0, _FRONT)
-    if at < 0:
-        at, opening = data.find(spaced, 0, _FRONT), spaced
-    return at + len(opening) if at > 0 and data.find(b"{", 1, at) < 0 else 0
+    if data[after : after + 2] == b':"' and data[at - 1 : at] == b",":
+        return after + 2
+    return after + 3 if data[after : after + 3] == b': "' and data[at - 2 : at] == b", " else 0
 
 
-def _base64(source: Frame[Any] | Data, name: str, data: bytes | bytearray, begin: int) -> memoryview:
+def _base64(
+    source: Frame[Any] | Unknown | Data, name: str, data: bytes | bytearray, begin: int
+) -> memoryview:
     """The audio up to the next quote, where it is plain that it is all; else what reading the frame gives."""
     end = data.find(b'"', begin) if begin else -1
     if end >= 0 and data.find(b"\\", begin, end) < 0 and not _may_hold(FIELDS[name], data[end + 1 :]):
         return memoryview(data)[begin:end]
-    frame: Frame[Any] = source if isinstance(source, Frame) else Frame(source)
+    frame: Frame[Any] = source if isinstance(source, Frame) else Frame(bytes(data))
     try:
         text = frame.get(_field(name))
     except NoSuchPath as refusal:
         raise InvalidEvent(name, refusal.path, "missing") from None
-    if not isinstance(text, str):
-        raise InvalidEvent(name, f"$.{FIELDS[name]}", "Expected `str`")
-    return memoryview(_as_ascii(text))
+    return memoryview(_as_ascii(_must_be_text(name, text)))
 
 
 def _may_hold(field: str, rest: bytes | bytearray) -> bool:
@@ -253,7 +252,7 @@ def _may_hold(field: str, rest: bytes | bytearray) -> bool:
     if rest == b"}":
         return False
     try:
-        find(b'{"":0' + rest, (field,))
+        find(b'{"":""' + rest, (field,))
     except Misfit as misfit:
         return not misfit.path
     return True
@@ -267,7 +266,7 @@ def _decoded(name: str, base64: bytes | memoryview) -> bytes:
 
 
 def _checked(name: str, audio: bytes, max_bytes: int) -> bytes:
-    if name in _HEADS:
+    if name in _APPENDS:
         _check_size(name, len(audio), max_bytes)
     return audio
 
@@ -322,7 +321,7 @@ def chunks(samples: Buffer, milliseconds: float, format: Format = "audio/pcm") -
         ValueError: there is no sample in so short a time; or as :func:`bytes_per_second`.
     """
     rate, width = _rate(format)
-    size = int(rate * milliseconds / 1000) * width
+    size = int(min(rate * milliseconds / 1000, sys.maxsize // 2)) * width
     if size <= 0:
         raise ValueError(f"no sample is as short as {milliseconds} ms")
     view = memoryview(samples).cast("B")
