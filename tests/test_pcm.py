@@ -137,6 +137,11 @@ def test_what_holds_no_audio_is_told(take: Callable[[Any], Any]) -> None:
             with pytest.raises(InvalidEvent) as caught:
                 take(source)
             assert str(caught.value) == message
+    long = CONTENT.output_audio_delta_frame("e", bytes(9000))
+    for broken in (long[:-1], long[:-2], long[:-3], long[:5000], long + b"}", long.replace(b'"}', b'",}')):
+        for source in (broken, broken.decode(), ServerFrame(broken)):
+            with pytest.raises(NotAnEvent):
+                take(source)
     for broken in (
         "",
         "[]",

@@ -213,7 +213,10 @@ def _must_be_text(name: str, value: object) -> str:
 
 
 _FRONT = 1024
-_KEYS = {name: b'"%b"' % field.encode() for name, field in FIELDS.items()}
+_OPENINGS = {
+    name: (b'"%b"' % field, b',"%b":"' % field, b', "%b": "' % field)
+    for name, field in ((name, field.encode()) for name, field in FIELDS.items())
+}
 
 
 def _begin(name: str, data: bytes | bytearray) -> int:
@@ -222,14 +225,17 @@ def _begin(name: str, data: bytes | bytearray) -> int:
     A quote after a comma begins or ends a string, and only one that begins can be followed by a name, a
     quote and a colon: so this is a key. Without a brace before it, it is the event's own.
     """
-    key = _KEYS.get(name, b"\0")
-    at = data.find(key, 0, _FRONT)
-    after = at + len(key)
-    if at < 2 or data.find(b"{", 1, at) >= 0:
+    if name not in _OPENINGS:
         return 0
-    if data[after : after + 2] == b':"' and data[at - 1 : at] == b",":
-        return after + 2
-    return after + 3 if data[after : after + 3] == b': "' and data[at - 2 : at] == b", " else 0
+    key, opening, spaced = _OPENINGS[name]
+    at = data.find(key, 0, _FRONT)
+    if at < 2 or data.find(b"{", 1, at) > 0:
+        return 0
+    begin = at - 1 + len(opening)
+    if data[at - 1 : begin] == opening:
+        return begin
+    begin = at - 2 + len(spaced)
+    return begin if data[at - 2 : begin] == spaced else 0
 
 
 def _base64(
