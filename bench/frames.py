@@ -80,6 +80,7 @@ NAMES: dict[str, Any] = {
     "session_data": session_frame(6_600),
     "session": rtproto.ClientFrame(session_frame(6_600)),
     "text": " there",
+    "data_behind_id": audio_frame(271).replace(b"{", b'{"event_id":"%b",' % ID.encode(), 1),
     **{f"data_{size}": audio_frame(size) for size in SIZES},
     **{f"frame_{size}": rtproto.ServerFrame(audio_frame(size)) for size in SIZES},
 }
@@ -167,6 +168,12 @@ def cases() -> Iterator[Case]:
     yield Case(
         "6600 B: json / get event_id", "json.loads(data_6600)['event_id']", "frame_6600.get('event_id')"
     )
+    yield Case(
+        "6600 B: set one field / replace it",
+        "frame_6600.set('event_id', 'event_2').data",
+        "frame_6600.replace(event_id='event_2').data",
+    )
+    yield Case("probe behind an id / at the front", "probe(data_behind_id)", "probe(data_271)")
     yield Case("a frame, made and probed / probe", "Frame(data_6600).type", "probe(data_6600)")
 
 

@@ -374,6 +374,9 @@ def test_what_msgspec_cannot_read_is_edited_around(data: bytes) -> None:
     assert frame.get("s") in ("\ud83d", float("inf"))
     changed = Unknown("x", bytes(frame.set("a.b", 2).data))
     assert frame.with_event(changed).get("a.b") == 2
+    listed = ServerFrame(data).set("a.b", [Raw(b'{"x":"\\ud83d"}'), 1])
+    changed = Unknown("x", bytes(listed.set("a.b", [1, Raw(b'{"x":"\\ud83d","y":1}')]).data))
+    assert listed.with_event(changed).get("a.b") == [1, {"x": "\ud83d", "y": 1}]
 
 
 def test_a_path_through_a_list_with_half_a_surrogate_pair() -> None:

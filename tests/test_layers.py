@@ -18,6 +18,7 @@ LAYERS = {
     "_encode": 3,
     "_salvage": 3,
     "_members": 4,
+    "_difference": 5,
     "_envelope": 5,
     "types.open_enums": 3,
     "types.audio": 4,

@@ -8,8 +8,8 @@ member. A long string is lifted out before and put back after: no audio and no l
 import json
 import os
 import re
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ from rtproto._encode import to_json
 from rtproto._salvage import REFUSALS, Misfit
 from rtproto._surrogates import has_surrogate, loads
 
-__all__ = ["GONE", "Change", "Unwieldy", "difference", "edit", "find", "replace", "value"]
+__all__ = ["GONE", "Change", "Unwieldy", "edit", "find", "read_members", "replace", "value"]
 
 Steps: TypeAlias = Sequence[str]
 """The keys that lead to a value, from the outermost object in; one at least."""
@@ -118,11 +118,10 @@ def _without_long_string(work: Callable[[bytes, T], bytes], raw: bytes, task: T)
 # As a dict ------------------------------------------------------------------------------------
 
 _decode = msgspec.json.Decoder(dict[str, Raw]).decode
-_decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 def _edit(raw: bytes, changes: Sequence[Change]) -> bytes:
-    members = _members(raw)
+    members = read_members(raw)
     places: list[tuple[dict[str, Any], str, Any]] = []
     for steps, value in changes:
         inside = _descend(members, steps)
@@ -150,7 +149,7 @@ def _apart(places: Sequence[tuple[dict[str, Any], str, Any]]) -> None:
 
 
 def _find(raw: bytes, steps: Steps) -> bytes:
-    inside = _descend(_members(raw), steps)
+    inside = _descend(read_members(raw), steps)
     _must_have(inside, steps)
     return bytes(inside[steps[-1]])
 
@@ -160,7 +159,7 @@ def _must_have(inside: dict[str, Any], steps: Steps) -> None:
         raise Misfit(_path(steps), "not there")
 
 
-def _members(raw: bytes | Raw) -> dict[str, Any]:
+def read_members(raw: bytes | Raw) -> dict[str, Any]:
     """The members' text by key, of a repeated key the last; raises :class:`Misfit`."""
     try:
         members: dict[str, Any] = _decode(raw)
@@ -184,7 +183,7 @@ def _descend(members: dict[str, Any], steps: Steps) -> dict[str, Any]:
             depth += 1
             outside, inside = inside, inside[step]
             if isinstance(inside, Raw):
-                inside = outside[step] = _members(inside)
+                inside = outside[step] = read_members(inside)
     except KeyError:
         raise Misfit(_path(steps[:depth]), "not there") from None
     except Misfit as misfit:
@@ -274,105 +273,3 @@ def _changed(text: str, changes: Sequence[Change]) -> str | None:
     if steps:
         return _edit(text.encode("utf-8", _KEEP_BYTES), changes).decode("utf-8", _KEEP_BYTES)
     return None if value is UNSET or value is GONE else to_json(value).decode("utf-8", _KEEP_BYTES)
-
-
-# What an event's change means for its frame ---------------------------------------------------
-
-
-def difference(raw: bytes, known: bytes, new: bytes) -> list[Change]:
-    """The changes that make the object ``new``, save for what was not ``known`` of it; raises ``Misfit``.
-
-    ``known`` is what the model says of ``raw``. A value that is the same in both stays as it is written in
-    ``raw``; one that is not is changed inside, where it is still an object of its kind, or a list.
-    """
-    return list(_differences(raw, known, new))
-
-
-def _differences(raw: bytes, known: bytes, new: bytes) -> Iterator[Change]:
-    mine, before, after = ({k: bytes(v) for k, v in _members(text).items()} for text in (raw, known, new))
-    for key, value in after.items():
-        if key not in before:
-            yield (key,), Raw(value)
-        elif before[key] != value:
-            for steps, change in _changes(mine[key], before[key], value):
-                yield (key, *steps), change
-    yield from (((key,), UNSET) for key in before if key not in after)
-
-
-def _changes(mine: bytes, before: bytes, after: bytes) -> Iterable[Change]:
-    """What makes one value of another: changes inside it, or a new one in its place."""
-    starts = {text[:1] for text in (mine, before, after)}
-    if starts == {b"{"} and _kind(before) == _kind(after):
-        return _differences(mine, before, after)
-    return [((), Raw(_merged_list(mine, before, after) if starts == {b"["} else after))]
-
-
-def _merged_list(mine: bytes, before: bytes, after: bytes) -> bytes:
-    """The list ``after``, each element with what was not known of the one it was made from."""
-    mine_, before_, after_ = ([bytes(item) for item in _decode_list(raw)] for raw in (mine, before, after))
-    merged = (
-        item if source is None else _merged(mine_[source], before_[source], item)
-        for item, source in zip(after_, _sources(before_, after_), strict=True)
-    )
-    return b"[%b]" % b",".join(merged)
-
-
-def _merged(mine: bytes, before: bytes, after: bytes) -> bytes:
-    if before == after:
-        return mine
-    changes = list(_changes(mine, before, after))
-    return changes[0][1] if changes and not changes[0][0] else edit(mine, changes)
-
-
-def _sources(before: list[bytes], after: list[bytes]) -> list[int | None]:
-    """For each new element the place of the old one it was made from: its equal, else the one of its name,
-    else, if the list did not get shorter, the one in its place; ``None``: it is new.
-    """
-    sources: list[int | None] = [None] * len(after)
-    left = set(range(len(before)))
-    for same in (_itself, _name, _place) if len(after) >= len(before) else (_itself, _name):
-        waiting: defaultdict[Any, deque[int]] = defaultdict(deque)
-        for place in sorted(left):
-            waiting[same(before[place], place)].append(place)
-        for place, item in enumerate(after):
-            key = same(item, place)
-            if sources[place] is None and key and waiting[key]:
-                sources[place] = waiting[key].popleft()
-        left -= {source for source in sources if source is not None}
-    return sources
-
-
-class _Names(msgspec.Struct, gc=False):
-    type: Raw = Raw()
-    id: Raw = Raw()
-    call_id: Raw = Raw()
-    name: Raw = Raw()
-
-
-_decode_names: Callable[[bytes], _Names] = msgspec.json.Decoder(_Names).decode
-
-
-def _names(text: bytes) -> tuple[bytes, ...]:
-    """What tells an object from others: its type, then its names; nothing of what is no object."""
-    try:
-        names = _decode_names(text)
-    except REFUSALS:
-        return (b"",)
-    return tuple(map(bytes, (names.type, names.id, names.call_id, names.name)))
-
-
-def _itself(text: bytes, _: int) -> object:
-    return text
-
-
-def _name(text: bytes, _: int) -> object:
-    names = _names(text)
-    return names if any(names[1:]) else None
-
-
-def _place(text: bytes, place: int) -> object:
-    return place, _kind(text)
-
-
-def _kind(text: bytes) -> bytes:
-    return _names(text)[0]

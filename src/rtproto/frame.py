@@ -16,9 +16,10 @@ the path may go.
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 
+from rtproto._difference import difference
 from rtproto._encode import encode
 from rtproto._envelope import Data, as_bytes, probe_type
-from rtproto._members import GONE, Change, Unwieldy, difference, edit, find, replace, value
+from rtproto._members import GONE, Change, Unwieldy, edit, find, replace, value
 from rtproto._salvage import Misfit
 from rtproto._struct import Event
 from rtproto.codec import (
@@ -103,7 +104,7 @@ class Frame(Generic[E]):
 
         Raises:
             NoSuchPath: there is no such value, and no ``default`` for it.
-            NotAnEvent: the data is no JSON.
+            NotAnEvent: the data is no JSON, as far as it is read.
         """
         try:
             return value(find(self._raw(), _steps(path)))
