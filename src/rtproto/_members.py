@@ -19,7 +19,7 @@ from rtproto._encode import to_json
 from rtproto._salvage import REFUSALS, Misfit
 from rtproto._surrogates import has_surrogate, loads
 
-__all__ = ["GONE", "Change", "Unwieldy", "edit", "find", "read_members", "replace", "value"]
+__all__ = ["GONE", "Change", "Unwieldy", "decode_value", "edit", "find", "read_members", "replace"]
 
 Steps: TypeAlias = Sequence[str]
 """The keys that lead to a value, from the outermost object in; one at least."""
@@ -66,7 +66,7 @@ def find(raw: bytes, steps: Steps) -> bytes:
     return _without_long_string(_find, raw, steps)
 
 
-def value(text: bytes) -> Any:
+def decode_value(text: bytes) -> Any:
     """The Python value of some text; raises :class:`Misfit`."""
     try:
         return msgspec.json.decode(text)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 from rtproto._difference import difference
 from rtproto._encode import encode
 from rtproto._envelope import Data, as_bytes, probe_type
-from rtproto._members import GONE, Change, Unwieldy, edit, find, replace, value
+from rtproto._members import GONE, Change, Unwieldy, decode_value, edit, find, replace
 from rtproto._salvage import Misfit
 from rtproto._struct import Event
 from rtproto.codec import (
@@ -107,7 +107,7 @@ class Frame(Generic[E]):
             NotAnEvent: the data is no JSON, as far as it is read.
         """
         try:
-            return value(find(self._raw(), _steps(path)))
+            return decode_value(find(self._raw(), _steps(path)))
         except Misfit as misfit:
             if misfit.path and default is not _RAISE:
                 return default
