@@ -104,6 +104,22 @@ def test_no_byte_of_the_payload_is_shown() -> None:
     assert repr(ClientFrame('{"type":"x"}')) == "ClientFrame(type='x', data=<12 characters>)"
 
 
+def test_a_long_type_is_not_shown_whole() -> None:
+    frame = ServerFrame(b'{"type":"%b"}' % (b"a" * 100_000))
+    assert len(frame.type) == 100_000
+    with pytest.raises(NoSuchPath) as caught:
+        frame.get("x")
+    for shown in (repr(frame), repr(frame.event), str(caught.value)):
+        assert "a" * 80 + "…" in shown
+        assert len(shown) < 150
+
+
+def test_a_frame_is_sent_as_bytes_or_as_text() -> None:
+    for data in (DELTA, bytearray(DELTA), memoryview(DELTA), DELTA.decode()):
+        assert bytes(ServerFrame(data)) == DELTA
+        assert ServerFrame(data).text() == DELTA.decode()
+
+
 def test_a_frame_is_small_slotted_and_copied() -> None:
     frame = ServerFrame(DELTA)
     assert not hasattr(frame, "__dict__")
@@ -222,6 +238,11 @@ def test_unset_takes_out_what_may_be_absent() -> None:
     )
     assert frame.set("session.a", UNSET).data == b'{"type":"session.update","event_id":"e","session":{}}'
     assert frame.set("session.nope", UNSET).data == frame.data
+    for path in ("nope.x", "session.a.b.c", "event_id.x", "session.a.b.c.d"):
+        for data in (frame.data, b'{"\\u0065vent_id":"e",%b' % bytes(frame)[1:]):
+            assert ClientFrame(data).set(path, UNSET).data == data
+            both = ClientFrame(data).edit({path: UNSET, "session.a.b": 2})
+            assert both.data == data.replace(b"1", b"2")
     assert frame.remove("session.a.b").get("session") == {"a": {}}
 
 
@@ -669,6 +690,7 @@ def _tools(*names: str) -> bytes:
     ("calls", "found"),
     [
         (["b3"], [("b", "3", "of b")]),
+        (["b2"], [("b", "2", "of b")]),
         (["c3"], [("c", "3", None)]),
         (["c3", "b2"], [("c", "3", "of a"), ("b", "2", "of b")]),
         (["b3", "a1"], [("b", "3", "of b"), ("a", "1", "of a")]),
@@ -684,6 +706,12 @@ def test_no_field_goes_over_to_another_item(
     event = client.ResponseCreate(response=types.ResponseCreateParams(input=outputs))
     items = ClientFrame(OUTPUTS).with_event(event).get("response.input")
     assert [(item["call_id"], item["output"], item.get("x")) for item in items] == found
+
+
+def test_an_item_is_known_by_its_id() -> None:
+    changed = response(msgspec.structs.replace(TWO, status="completed"), UNKNOWN)
+    found = ServerFrame(RESPONSE).with_event(changed).get("response.output")
+    assert [(item.get("id"), item.get("x_i")) for item in found] == [("i2", 2.5), (None, None)]
 
 
 def test_a_tool_is_known_by_its_name() -> None:

@@ -7,6 +7,7 @@ import rtproto
 
 ROOT = Path(rtproto.__file__).parent
 LAYERS = {
+    "_shown": 0,
     "_version": 1,
     "event_types": 1,
     "unknown": 1,

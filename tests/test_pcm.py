@@ -340,6 +340,8 @@ def test_the_limit_is_a_parameter(size: int, max_bytes: int) -> None:
         ("audio/pcm", 48_000),
         ("pcm16", 48_000),
         (types.AudioPcm(), 48_000),
+        (UNSET, 48_000),
+        (None, 48_000),
         (types.AudioPcm(rate=None), 48_000),
         (types.AudioPcm(rate=24_000), 48_000),
         (types.AudioPcm(rate=8000), 16_000),
@@ -362,7 +364,7 @@ def test_how_long_audio_plays(format: Any, per_second: int) -> None:
 
 @pytest.mark.parametrize(
     "format",
-    ["audio/opus", *(types.AudioPcm(rate=rate) for rate in (-1, 10**9, float("inf"), float("nan")))],  # type: ignore[arg-type]
+    ["audio/opus", *(types.AudioPcm(rate=rate) for rate in (0, -1, 10**9, float("inf"), float("nan")))],  # type: ignore[arg-type]
 )
 def test_a_format_that_is_not_known_is_refused(format: Any) -> None:
     for use in (pcm.bytes_per_second, lambda f: pcm.milliseconds(b"", f), lambda f: pcm.chunks(b"", 20, f)):

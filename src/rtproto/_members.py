@@ -122,29 +122,34 @@ _decode = msgspec.json.Decoder(dict[str, Raw]).decode
 
 def _edit(raw: bytes, changes: Sequence[Change]) -> bytes:
     members = read_members(raw)
-    places: list[tuple[dict[str, Any], str, Any]] = []
+    places: list[tuple[dict[str, Any], Steps, Any]] = []
     for steps, value in changes:
-        inside = _descend(members, steps)
+        try:
+            inside = _descend(members, steps)
+        except Misfit:
+            if value is UNSET:
+                continue  # There is none.
+            raise
         if value is GONE:
             _must_have(inside, steps)
-        places.append((inside, steps[-1], value))
+        places.append((inside, steps, value))
     if len(places) > 1:
         _apart(places)
     if not _is_all_of(raw, members):
-        return _edit_as_written(raw, changes)
-    for inside, key, value in places:
+        return _edit_as_written(raw, [(steps, value) for _, steps, value in places])
+    for inside, steps, value in places:
         if value is UNSET or value is GONE:
-            inside.pop(key, None)
+            inside.pop(steps[-1], None)
         else:
-            inside[key] = value
+            inside[steps[-1]] = value
     return to_json(members)
 
 
-def _apart(places: Sequence[tuple[dict[str, Any], str, Any]]) -> None:
+def _apart(places: Sequence[tuple[dict[str, Any], Steps, Any]]) -> None:
     """Refuse changes of which one undoes another."""
-    if len({(id(inside), key) for inside, key, _ in places}) < len(places) or any(
-        type(inside.get(key)) is dict for inside, key, _ in places
-    ):
+    ends = [(inside, steps[-1]) for inside, steps, _ in places]
+    is_once = len({(id(inside), key) for inside, key in ends}) == len(ends)
+    if not is_once or any(type(inside.get(key)) is dict for inside, key in ends):
         raise ValueError("one of the paths leads into another, or is given twice")
 
 
@@ -250,6 +255,8 @@ def _walked(raw: bytes) -> list[tuple[str, str, str]]:
 
 def _edit_as_written(raw: bytes, changes: Sequence[Change]) -> bytes:
     """The same edit, of an object that spells or repeats its keys; of a changed key only the last stays."""
+    if not changes:
+        return raw
     members = _walked(raw)
     last = {key: place for place, (key, _, _) in enumerate(members)}
     inside: defaultdict[str, list[Change]] = defaultdict(list)

@@ -10,6 +10,8 @@
 What a caller does wrong, whatever the frame, is a ``TypeError`` or ``ValueError`` as anywhere.
 """
 
+from rtproto._shown import shown
+
 __all__ = ["InvalidEvent", "NoSuchPath", "NotAnEvent", "RtprotoError"]
 
 
@@ -42,7 +44,7 @@ class _Located(RtprotoError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.path}: {self.reason}"
+        return f"{shown(self.type)}: {self.path}: {self.reason}"
 
 
 class InvalidEvent(_Located, ValueError):

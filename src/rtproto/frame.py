@@ -14,13 +14,14 @@ the path may go.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from rtproto._difference import difference
 from rtproto._encode import encode
 from rtproto._envelope import Data, as_bytes, probe_type
 from rtproto._members import GONE, Change, Unwieldy, decode_value, edit, find, replace
 from rtproto._salvage import Misfit
+from rtproto._shown import shown
 from rtproto._struct import Event
 from rtproto.codec import (
     Codec,
@@ -48,12 +49,11 @@ Path: TypeAlias = str | Sequence[str]
 
 Only through objects: an element of a list has no path."""
 
-Changes: TypeAlias = Mapping[str, Any] | Mapping[tuple[str, ...], Any] | Mapping[Sequence[str], Any]
-"""New values by path, ``UNSET`` for what shall not be there."""
+Changes: TypeAlias = Mapping[Any, Any]
+"""New values by :data:`Path`, ``UNSET`` for what shall not be there."""
 
 E = TypeVar("E", bound=Event)
 
-_RAISE: Final = object()
 _new = object.__new__
 
 
@@ -83,7 +83,7 @@ class Frame(Generic[E]):
 
     def __repr__(self) -> str:
         unit = "characters" if isinstance(self.data, str) else "bytes"
-        return f"{type(self).__name__}(type={self.type!r}, data=<{len(self.data)} {unit}>)"
+        return f"{type(self).__name__}(type={shown(self.type)!r}, data=<{len(self.data)} {unit}>)"
 
     @property
     def event(self) -> E | Unknown:
@@ -99,7 +99,7 @@ class Frame(Generic[E]):
             self._event = event
         return self._event  # type: ignore[no-any-return]
 
-    def get(self, path: Path, default: Any = _RAISE) -> Any:
+    def get(self, path: Path, default: Any = ...) -> Any:
         """One value, as Python objects, without typing the rest; of a repeated key the last.
 
         Raises:
@@ -109,13 +109,24 @@ class Frame(Generic[E]):
         try:
             return decode_value(find(self._raw(), _steps(path)))
         except Misfit as misfit:
-            if misfit.path and default is not _RAISE:
+            if misfit.path and default is not ...:
                 return default
             raise self._error(misfit) from None
 
+    def __bytes__(self) -> bytes:
+        """The data, whatever it was given as."""
+        return as_bytes(self.data)
+
+    def text(self) -> str:
+        """The data as text, for libraries that send a text frame only of ``str``."""
+        return self.data if isinstance(self.data, str) else str(self.data, "utf-8")
+
     def replace(self, /, **fields: Any) -> Self:
-        """The frame with these fields of the event set: a Python value, a Struct, ``msgspec.Raw`` (taken as
-        it is), or ``UNSET`` for a field that shall not be there. A new field goes to the end.
+        """The frame with these fields of the event set. A new field goes to the end.
+
+        A value is a Python value, a Struct or an ``Unknown``, written as :func:`rtproto.encode` writes it
+        (NaN as null, ``bytes`` as base64); ``msgspec.Raw``, written as it is; or ``UNSET``: then there is
+        none, whether there was one or not.
 
         Raises:
             NotAnEvent: the data is no JSON, as far as it is read, or the edit leaves no event.
@@ -130,11 +141,11 @@ class Frame(Generic[E]):
     def set(self, path: Path, value: Any) -> Self:
         """The frame with one value set, at any depth; values are as in :meth:`replace`.
 
-        The last key of the path may be new, the objects before it must be there.
+        The last key of the path may be new; the objects before it must be there, unless for ``UNSET``.
 
         Raises:
             NoSuchPath: the path leads through what is not there, or is no object.
-            NotAnEvent: as in :meth:`replace`.
+            NotAnEvent, InvalidEvent: as in :meth:`replace`.
         """
         return self._changed([(_steps(path), value)])
 
@@ -144,7 +155,7 @@ class Frame(Generic[E]):
         Raises:
             ValueError: as in :meth:`edit`.
             NoSuchPath: one of them is not there.
-            NotAnEvent: as in :meth:`replace`.
+            NotAnEvent, InvalidEvent: as in :meth:`replace`.
         """
         return self._changed([(_steps(path), GONE) for path in paths])
 
@@ -154,7 +165,7 @@ class Frame(Generic[E]):
         Raises:
             ValueError: one of the paths leads into another, or is given twice.
             NoSuchPath: as in :meth:`set`.
-            NotAnEvent: as in :meth:`replace`.
+            NotAnEvent, InvalidEvent: as in :meth:`replace`.
         """
         return self._changed([(_steps(path), value) for path, value in changes.items()])
 

@@ -78,7 +78,10 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class Appender(msgspec.Struct, frozen=True):
-    """Makes append frames of a microphone's buffers: ``append = Appender()``, then ``append(samples)``."""
+    """Makes append frames of a microphone's buffers: ``append = Appender()``, then ``append(samples)``.
+
+    For a translation session: ``Appender(translation.SessionInputAudioBufferAppend)``.
+    """
 
     event: type[client.InputAudioBufferAppend] | type[translation.SessionInputAudioBufferAppend] = (
         client.InputAudioBufferAppend
@@ -280,7 +283,8 @@ def _checked(name: str, audio: bytes, max_bytes: int) -> bytes:
 # Time -----------------------------------------------------------------------------------------
 
 Format: TypeAlias = AudioFormat | str
-"""A session's audio format, or its name: ``audio/pcm``, ``audio/pcmu``, ``audio/pcma``, or the beta's."""
+"""A session's audio format, or its name: ``audio/pcm``, ``audio/pcmu``, ``audio/pcma``, or the beta's
+``pcm16``, ``g711_ulaw``, ``g711_alaw``. Left out or null it is the service's own: PCM at 24 kHz."""
 
 _PCM, _G711 = (24_000, 2), (8_000, 1)  # samples per second, bytes per sample
 _FORMATS = {
@@ -291,7 +295,7 @@ _FORMATS = {
 _MOST_SAMPLES = 1_000_000
 
 
-def bytes_per_second(format: Format = "audio/pcm") -> int:
+def bytes_per_second(format: Maybe[Format] = UNSET) -> int:
     """How many bytes of audio a second takes: 48,000 of PCM at 24 kHz, 8,000 of G.711.
 
     Raises:
@@ -301,17 +305,19 @@ def bytes_per_second(format: Format = "audio/pcm") -> int:
     return samples * width
 
 
-def _rate(format: Format) -> tuple[int, int]:
+def _rate(format: Maybe[Format]) -> tuple[int, int]:
+    if format is UNSET or format is None:
+        return _PCM
     samples, width = _FORMATS.get(format if isinstance(format, str) else format.type, (0, 0))
-    if isinstance(format, AudioPcm) and format.rate:
+    if isinstance(format, AudioPcm) and format.rate is not UNSET and format.rate is not None:
         samples = format.rate
     if not 1 <= samples <= _MOST_SAMPLES:
         raise ValueError("neither audio/pcm at a rate from 1 to 1,000,000, nor audio/pcmu, nor audio/pcma")
     return int(samples), width
 
 
-def milliseconds(samples: Buffer | int, format: Format = "audio/pcm") -> float:
-    """How long some audio plays, given as samples or as their size in bytes.
+def milliseconds(samples: Buffer | int, format: Maybe[Format] = UNSET) -> float:
+    """How long some audio plays, given as samples or as their size in bytes, as :func:`payload_size` has it.
 
     Raises:
         ValueError: as :func:`bytes_per_second`.
@@ -320,7 +326,7 @@ def milliseconds(samples: Buffer | int, format: Format = "audio/pcm") -> float:
     return 1000 * size / bytes_per_second(format)
 
 
-def chunks(samples: Buffer, milliseconds: float, format: Format = "audio/pcm") -> Iterator[memoryview]:
+def chunks(samples: Buffer, milliseconds: float, format: Maybe[Format] = UNSET) -> Iterator[memoryview]:
     """Views of the samples, each so many milliseconds long, in whole samples; the last may be shorter.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from typing import final
 
+from rtproto._shown import shown
+
 __all__ = ["Unknown"]
 
 
@@ -37,4 +39,4 @@ class Unknown:
         return hash((self.type, self.raw, self.error))
 
     def __repr__(self) -> str:
-        return f"Unknown(type={self.type!r}, raw=<{len(self.raw)} bytes>, error={self.error!r})"
+        return f"Unknown(type={shown(self.type)!r}, raw=<{len(self.raw)} bytes>, error={self.error!r})"
