@@ -490,7 +490,7 @@ def test_deep_nesting_is_no_harm() -> None:
         return b'{"type":"error","x\\u0041":%b,"y":1}' % (b'{"a":' * depth + b"1" + b"}" * depth)
 
     assert ServerFrame(nested(200)).replace(y=2).data == nested(200)[:-2] + b"2}"
-    for depth in (*range(300, 1100, 20), 100_000):
+    for depth in (300, *range(800, 1000), 100_000):
         with suppress(NotAnEvent):
             assert ServerFrame(nested(depth)).replace(y=2).data == nested(depth)[:-2] + b"2}"
     with pytest.raises(NotAnEvent, match="nested too deeply"):

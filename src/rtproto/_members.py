@@ -82,15 +82,16 @@ def decode_value(text: bytes) -> Any:
 # Long strings ---------------------------------------------------------------------------------
 
 _WORTH_LIFTING, _LONG = 4096, 1024
-_BACKSLASH, _ENDS = ord("\\"), (b",", b"}", b"]")
+_ENDS = (b",", b"}", b"]")
 _STAND_IN = b'"%b"' % os.urandom(16).hex().encode()  # which nobody can have written into a frame
 
 
 def _lift(raw: bytes) -> tuple[bytes, bytes]:
     """The text with a stand-in for one long string, and that string; or all of it, and nothing.
 
-    It is the string that ends the object, or else the one around its middle. Should it lie between two
-    strings, and be none, then these two stand side by side in the result, which is no JSON.
+    It is the string that ends the object, or else the one around its middle, or its end, where it has a
+    quote in it. Should it lie between two strings, and be none, the result is no JSON: there it would stand
+    between them without a comma.
     """
     if raw[-2:] == b'"}':
         begin, end = raw.rfind(b'"', 0, -2), len(raw) - 1
@@ -98,8 +99,6 @@ def _lift(raw: bytes) -> tuple[bytes, bytes]:
         middle = len(raw) // 2
         begin, end = raw.rfind(b'"', 0, middle), raw.find(b'"', middle) + 1
     if begin < 1 or end - begin <= _LONG or raw[end : end + 1] not in _ENDS:
-        return raw, b""
-    if raw[begin - 1] == _BACKSLASH or raw[end - 2] == _BACKSLASH:
         return raw, b""
     return raw[:begin] + _STAND_IN + raw[end:], raw[begin:end]
 
