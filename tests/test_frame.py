@@ -464,11 +464,15 @@ def test_what_takes_too_long_is_refused(members: bytes) -> None:
     assert many.replace(b=2).get("b") == 2
 
 
-def test_new_bytes_that_are_no_text_are_the_callers_error() -> None:
-    frame = ServerFrame('{"type":"x","a":1}')
-    with pytest.raises(ValueError, match="not UTF-8") as caught:
-        frame.set("a", Raw(b'"\xff"'))
-    assert not isinstance(caught.value.__cause__ or caught.value.__context__, UnicodeError)
+def test_bytes_that_are_no_utf8_are_no_text() -> None:
+    for work in (
+        lambda: ServerFrame('{"type":"x","a":1}').set("a", Raw(b'"\xff"')),
+        lambda: ServerFrame(b'{"type":"x","a":"\xff"}').text(),
+        lambda: bytes(ServerFrame('{"type":"x","a":"\ud83d"}')),
+    ):
+        with pytest.raises(NotAnEvent, match="invalid UTF-8") as caught:
+            work()
+        assert not isinstance(caught.value.__cause__ or caught.value.__context__, UnicodeError)
 
 
 def test_bytes_that_are_no_utf8_are_edited_around() -> None:

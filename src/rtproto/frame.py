@@ -114,12 +114,16 @@ class Frame(Generic[E]):
             raise self._error(misfit) from None
 
     def __bytes__(self) -> bytes:
-        """The data, whatever it was given as."""
-        return as_bytes(self.data)
+        """The data, whatever it was given as; raises ``NotAnEvent`` where that is no Unicode."""
+        return self._raw()
 
     def text(self) -> str:
-        """The data as text, for libraries that send a text frame only of ``str``."""
-        return self.data if isinstance(self.data, str) else str(self.data, "utf-8")
+        """The data as text, for libraries that send a text frame only of ``str``.
+
+        Raises:
+            NotAnEvent: it is not UTF-8.
+        """
+        return self.data if isinstance(self.data, str) else _as_text(self.data)
 
     def replace(self, /, **fields: Any) -> Self:
         """The frame with these fields of the event set. A new field goes to the end.
@@ -218,12 +222,12 @@ class Frame(Generic[E]):
         return NotAnEvent(f"not an event: {misfit.reason}")
 
 
-def _as_text(data: bytes) -> str:
+def _as_text(data: bytes | bytearray | memoryview) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError:
         pass  # It holds the text, which must not go along with what is raised.
-    raise ValueError("a new value is not UTF-8")
+    raise NotAnEvent("not an event: invalid UTF-8")
 
 
 def _steps(path: Path) -> Sequence[str]:
