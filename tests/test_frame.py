@@ -460,6 +460,9 @@ def test_what_takes_too_long_is_refused(members: bytes) -> None:
     for edit in (lambda: frame.replace(a=2), lambda: frame.set("a", 2), lambda: frame.remove("a")):
         with pytest.raises(rtproto.InvalidEvent, match=r"x: \$: too many values to edit one by one"):
             edit()
+    inside = ServerFrame(b'{"type":"x","n\\u0061":{"a":1,"s":"\\ud83d"%b}}' % (members * 30_000))
+    with pytest.raises(rtproto.InvalidEvent, match="too many values"):
+        inside.get("na.a")
     many = ServerFrame(b'{"type":"x","a":[1%b]}' % (b",1" * 30_000))
     assert many.replace(b=2).get("b") == 2
 

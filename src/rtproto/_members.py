@@ -89,9 +89,9 @@ _STAND_IN = b'"%b"' % os.urandom(16).hex().encode()  # which nobody can have wri
 def _lift(raw: bytes) -> tuple[bytes, bytes]:
     """The text with a stand-in for one long string, and that string; or all of it, and nothing.
 
-    It is the string that ends the object, or else the one around its middle, or its end, where it has a
-    quote in it. Should it lie between two strings, and be none, the result is no JSON: there it would stand
-    between them without a comma.
+    It is the string that ends the object, or else the one around its middle; of one with a quote in it, a
+    part. Should it lie between two strings, and be none, the result is no JSON: there it would stand between
+    them without a comma.
     """
     if raw[-2:] == b'"}':
         begin, end = raw.rfind(b'"', 0, -2), len(raw) - 1
@@ -190,6 +190,8 @@ def _descend(members: dict[str, Any], steps: Steps) -> dict[str, Any]:
                 inside = outside[step] = read_members(inside)
     except KeyError:
         raise Misfit(_path(steps[:depth]), "not there") from None
+    except Unwieldy:
+        raise
     except Misfit as misfit:
         raise Misfit(_path(steps[:depth]), misfit.reason) from None
     return inside  # type: ignore[no-any-return]

@@ -51,7 +51,7 @@ class InvalidEvent(_Located, ValueError):
     """An event, or a REST body, is not what it must be: the first fault.
 
     With ``strict=True`` an event of a known type and the wrong shape; in the audio lane what holds no
-    audio, no base64, or too much.
+    audio, no base64, or too much; in an edit what would take too long.
     """
 
 

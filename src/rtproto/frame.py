@@ -104,7 +104,7 @@ class Frame(Generic[E]):
 
         Raises:
             NoSuchPath: there is no such value, and no ``default`` for it.
-            NotAnEvent: the data is no JSON, as far as it is read.
+            NotAnEvent, InvalidEvent: as in :meth:`replace`.
         """
         try:
             return decode_value(find(self._raw(), _steps(path)))
