@@ -89,6 +89,7 @@ def test_the_probe_raises_nothing_else(data: bytes) -> None:
         '{"type": error"}',
         '{"type":5,"type":"error"}',
         '{"n":1,"type":5,"type":"error","x":"\\ud83d"}',
+        '{"n":NaN,"type":"error","x":"\\ud83d"}',
         '{"type":"error',
         '{"type":"session.update',
         '{"type": "session.update',

@@ -738,6 +738,7 @@ def test_parts_without_a_name_are_known_by_their_place_unless_some_are_gone() ->
         (("a/b", "x", "c"), ["\u00e9", None, 2]),
         (("d",), [None]),
         (("c",), [2]),
+        (("c", "x"), [2, None]),
     ):
         frame = ServerFrame(RESPONSE).with_event(response(text(*texts), TWO, UNKNOWN))
         parts = frame.get("response.output")[0]["content"]

@@ -190,8 +190,6 @@ def _descend(members: dict[str, Any], steps: Steps) -> dict[str, Any]:
                 inside = outside[step] = read_members(inside)
     except KeyError:
         raise Misfit(_path(steps[:depth]), "not there") from None
-    except Unwieldy:
-        raise
     except Misfit as misfit:
         raise Misfit(_path(steps[:depth]), misfit.reason) from None
     return inside  # type: ignore[no-any-return]
