@@ -54,6 +54,14 @@ def by_json(data: bytes, value: object, *path: str) -> str:
     return json.dumps(event)
 
 
+def changed_by_event(data: bytes) -> rtproto.ServerFrame:
+    """Edit a frame by its typed event, carrying over what that does not know."""
+    frame = rtproto.ServerFrame(data)
+    event = frame.event
+    assert isinstance(event, rtproto.server.ResponseOutputAudioDelta)
+    return frame.with_event(msgspec.structs.replace(event, delta=""))
+
+
 class TypeOnly(msgspec.Struct):
     """All that a type-only decode looks for."""
 
@@ -63,6 +71,7 @@ class TypeOnly(msgspec.Struct):
 NAMES: dict[str, Any] = {
     "base64": base64,
     "by_json": by_json,
+    "changed_by_event": changed_by_event,
     "context": CONTEXT,
     "decode": rtproto.decode_server,
     "encode": rtproto.encode,
@@ -165,6 +174,11 @@ def cases() -> Iterator[Case]:
             f"session.set('{path}', 'x').data",
             "≥ 4",
         )
+    yield Case(
+        "271 B: json / changed by the typed event",
+        "by_json(data_271, '', 'delta')",
+        "changed_by_event(data_271).data",
+    )
     yield Case(
         "6600 B: json / get event_id", "json.loads(data_6600)['event_id']", "frame_6600.get('event_id')"
     )

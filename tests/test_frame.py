@@ -635,6 +635,15 @@ def test_a_changed_event_keeps_what_the_model_does_not_know() -> None:
     ).replace(b',"usage":{"total_tokens":7,"x_u":1E2}', b',"metadata":{"k":"v"}')
 
 
+def test_a_list_that_was_changed_in_place_is_a_change() -> None:
+    frame = ServerFrame(RESPONSE)
+    event = frame.event
+    assert isinstance(event, server.ResponseDone)
+    (event.response.output or []).pop(0)
+    changed = frame.with_event(event).get("response.output")
+    assert [(item.get("id"), item.get("x_i")) for item in changed] == [("i2", 2.5), (None, None)]
+
+
 PARTS = ONE.content
 CALL = types.FunctionCall(call_id="c", name="f", arguments="{}")
 FIRST = RESPONSE[

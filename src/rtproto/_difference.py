@@ -29,12 +29,12 @@ def difference(raw: bytes, known: bytes, new: bytes) -> list[Change]:
 
 
 def _differences(raw: bytes, known: bytes, new: bytes) -> Iterator[Change]:
-    mine, before, after = ({k: bytes(v) for k, v in read_members(text).items()} for text in (raw, known, new))
+    mine, before, after = map(read_members, (raw, known, new))
     for key, value in after.items():
         if key not in before:
-            yield (key,), Raw(value)
+            yield (key,), value
         elif before[key] != value:
-            for steps, change in _changes(mine[key], before[key], value):
+            for steps, change in _changes(bytes(mine[key]), bytes(before[key]), bytes(value)):
                 yield (key, *steps), change
     yield from (((key,), UNSET) for key in before if key not in after)
 

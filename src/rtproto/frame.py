@@ -93,11 +93,14 @@ class Frame(Generic[E]):
             NotAnEvent: behind its type, the data is no JSON.
         """
         if self._event is None:
-            event = self.codec.decode(self.data)
-            if event.type != self.type:  # An event of two types is not to be taken for either.
-                event = Unknown(self.type, encode(event), "$.type: given twice")
-            self._event = event
+            self._event = self._decoded()
         return self._event  # type: ignore[no-any-return]
+
+    def _decoded(self) -> E | Unknown:
+        event: E | Unknown = self.codec.decode(self.data)
+        if event.type != self.type:  # An event of two types is not to be taken for either.
+            event = Unknown(self.type, encode(event), "$.type: given twice")
+        return event
 
     def get(self, path: Path, default: Any = ...) -> Any:
         """One value, as Python objects, without typing the rest; of a repeated key the last.
@@ -185,7 +188,7 @@ class Frame(Generic[E]):
             TypeError: it is not of the class of this frame's own event.
             NotAnEvent: the data is no JSON.
         """
-        known = self.event
+        known = self._decoded()  # anew: a list in the one that was given may have been changed since
         if type(event) is not type(known):
             raise TypeError(f"this frame's event is {type(known).__name__}, not {type(event).__name__}")
         try:
