@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from rtproto._difference import difference
 from rtproto._encode import encode
-from rtproto._envelope import Data, as_bytes, probe_type
+from rtproto._envelope import Data, as_bytes, probe_type, reject
 from rtproto._members import GONE, Change, Unwieldy, decode_value, edit, find, replace
 from rtproto._salvage import Misfit
 from rtproto._shown import shown
@@ -199,9 +199,9 @@ class Frame(Generic[E]):
     def _raw(self) -> bytes:
         try:
             return as_bytes(self.data)
-        except UnicodeEncodeError:
-            pass  # It holds the text, which must not go along with what is raised.
-        raise NotAnEvent("not an event: invalid UTF-8")
+        except UnicodeEncodeError as refusal:
+            reason = refusal  # It holds the text, which must not go along with what is raised.
+        return reject(reason)
 
     def _changed(self, changes: list[Change]) -> Self:
         try:
@@ -228,9 +228,9 @@ class Frame(Generic[E]):
 def _as_text(data: bytes | bytearray | memoryview) -> str:
     try:
         return str(data, "utf-8")
-    except UnicodeDecodeError:
-        pass  # It holds the text, which must not go along with what is raised.
-    raise NotAnEvent("not an event: invalid UTF-8")
+    except UnicodeDecodeError as refusal:
+        reason = refusal  # It holds the text, which must not go along with what is raised.
+    return reject(reason)
 
 
 def _steps(path: Path) -> Sequence[str]:

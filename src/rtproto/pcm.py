@@ -145,14 +145,15 @@ def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
         InvalidEvent: the event carries no audio, or what is no base64, or too much.
         NotAnEvent: the data is no event.
     """
-    data: bytes | bytearray
+    audio: bytes | None = None
+    data: bytes | bytearray = b""
     if type(source) is bytes:
         name, data = probe_type(source), source
     elif isinstance(source, Event):
-        return _checked(source.type, _decoded(source.type, _text(source)), max_bytes)
+        name, audio = source.type, _decoded(source.type, _text(source))
     else:
         name, data = _opened(source)
-    begin, audio = _begin(name, data), None
+    begin = _begin(name, data)
     if begin and data[-2:] == b'"}':
         # Base64 holds no quote: where this much is base64, it is the whole string, and the last.
         try:  # noqa: SIM105 - contextlib.suppress is slow
@@ -160,8 +161,10 @@ def payload(source: Source, *, max_bytes: int = MAX_APPEND_BYTES) -> bytes:
         except _NOT_BASE64:
             pass
     if audio is None:
-        audio = _decoded(name, _base64(source, name, data, begin))
-    return _checked(name, audio, max_bytes) if name in _APPENDS else audio
+        audio = _decoded(name, _base64(name, data, begin))
+    if name in _APPENDS:
+        _check_size(name, len(audio), max_bytes)
+    return audio
 
 
 def payload_base64(source: Source) -> memoryview:
@@ -176,7 +179,7 @@ def payload_base64(source: Source) -> memoryview:
     if isinstance(source, Event):
         return memoryview(_text(source))
     name, data = _opened(source)
-    return _base64(source, name, data, _begin(name, data))
+    return _base64(name, data, _begin(name, data))
 
 
 def payload_size(source: Source) -> int:
@@ -186,9 +189,12 @@ def payload_size(source: Source) -> int:
 
 
 def _opened(source: Frame[Any] | Unknown | Data) -> tuple[str, bytes | bytearray]:
-    if isinstance(source, Unknown):
-        return source.type, source.raw
-    name, data = (source.type, source.data) if isinstance(source, Frame) else (probe_type(source), source)
+    if isinstance(source, Frame):
+        name, data = source.type, source.data
+    elif isinstance(source, Unknown):
+        name, data = source.type, source.raw
+    else:
+        name, data = probe_type(source), source
     if isinstance(data, str):
         return name, _as_ascii(data)
     return name, bytes(data) if isinstance(data, memoryview) else data
@@ -241,16 +247,14 @@ def _begin(name: str, data: bytes | bytearray) -> int:
     return begin if data[at - 2 : begin] == spaced else 0
 
 
-def _base64(
-    source: Frame[Any] | Unknown | Data, name: str, data: bytes | bytearray, begin: int
-) -> memoryview:
+def _base64(name: str, data: bytes | bytearray, begin: int) -> memoryview:
     """The audio up to the next quote, where it is plain that it is all; else what reading the frame gives."""
     end = data.find(b'"', begin) if begin else -1
     if end >= 0 and data.find(b"\\", begin, end) < 0 and not _may_hold(FIELDS[name], data[end + 1 :]):
         return memoryview(data)[begin:end]
-    frame: Frame[Any] = source if isinstance(source, Frame) else Frame(bytes(data))
+    field = _field(name)
     try:
-        text = frame.get(_field(name))
+        text = Frame[Event](bytes(data)).get(field)
     except NoSuchPath as refusal:
         raise InvalidEvent(name, refusal.path, "missing") from None
     return memoryview(_as_ascii(_must_be_text(name, text)))
@@ -272,12 +276,6 @@ def _decoded(name: str, base64: bytes | memoryview) -> bytes:
         return _b64decode(base64, None, True)
     except _NOT_BASE64:
         raise InvalidEvent(name, f"$.{FIELDS[name]}", "not base64") from None
-
-
-def _checked(name: str, audio: bytes, max_bytes: int) -> bytes:
-    if name in _APPENDS:
-        _check_size(name, len(audio), max_bytes)
-    return audio
 
 
 # Time -----------------------------------------------------------------------------------------
