@@ -265,7 +265,11 @@ def _is_event(data: bytes) -> bool:
 
     try:
         event = json.loads(data.decode(), parse_constant=refuse)
-        return isinstance(event, dict) and isinstance(event.get("type"), str) and bool(event["type"].encode())
+        return (
+            isinstance(event, dict)
+            and isinstance(event.get("type"), str)
+            and event["type"].encode() is not None
+        )
     except (ValueError, RecursionError):
         return False
 

@@ -144,3 +144,16 @@ def test_the_probe_agrees_with_the_decoder(name: str, value: str, is_first: bool
     text = f"{{{','.join(members if is_first else reversed(members))}}}"
     frame = rtproto.ServerFrame(text)
     assert frame.type == rtproto.probe_type(text.encode()) == rtproto.decode_server(text).type
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type":"%s","event_id":"e"}', '{"type": "%s", "event_id": "e"}', '{"type":"%s"}']
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_told_whatever_others_share_with_it(name: str, text: str) -> None:
+    for near in (name, f"{name}s", name[:-1], f"{name[:-1]}x"):
+        assert {rtproto.probe_type(data) for data in ways(text % near)} == {near}
+    cut = (text % name)[: text.index("%") + len(name)]
+    for data in ways(cut):
+        with pytest.raises(NotAnEvent):
+            rtproto.probe_type(data)
