@@ -1,26 +1,23 @@
-"""What it costs to pass frames on: to probe, to read and edit one, to turn audio into frames and back.
-
-Run it as ``python bench/frames.py``. Each row is a ratio taken round by round within one run; both sides of a
-row are first seen to give the same.
-"""
+"""What passing frames on costs: a probe, an edit, a turn to PCM and back, beside the same by other means."""
 
 import base64
 import json
-import timeit
-import tracemalloc
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pybase64
-from ratios import print_row, side_by_side
 
 import rtproto
+from bench.ratios import Ratio, Ratios
 from rtproto import pcm
+from rtproto.bench.peers import ADDRESS
+
+__all__ = ["RATIOS"]
 
 SIZES = (271, 2_800, 6_600, 32_000)
 ID = "event_0a1b2c3d4e5f6g7h8i9j0"
-CONTEXT = rtproto.ContentEventBuilder("resp_0a1b2c3d4e5f6g7h8i9j0", "item_0a1b2c3d4e5f6g7h8i9j0", 0, 0)
+CONTEXT = rtproto.ContentEventBuilder(**ADDRESS)
 SAMPLES = bytes(range(250)) * 96
 
 
@@ -77,7 +74,6 @@ NAMES: dict[str, Any] = {
     "encode": rtproto.encode,
     "Frame": rtproto.ServerFrame,
     "ID": ID,
-    "item": rtproto.ItemEventBuilder(CONTEXT.response_id, CONTEXT.item_id, 0),
     "json": json,
     "payload": pcm.payload,
     "append": pcm.append_frame,
@@ -88,135 +84,95 @@ NAMES: dict[str, Any] = {
     "type_only": msgspec.json.Decoder(TypeOnly).decode,
     "session_data": session_frame(6_600),
     "session": rtproto.ClientFrame(session_frame(6_600)),
-    "text": " there",
-    "data_behind_id": audio_frame(271).replace(b"{", b'{"event_id":"%b",' % ID.encode(), 1),
-    **{f"data_{size}": audio_frame(size) for size in SIZES},
-    **{f"frame_{size}": rtproto.ServerFrame(audio_frame(size)) for size in SIZES},
+    "behind_id": audio_frame(271).replace(b"{", b'{"event_id":"%b",' % ID.encode(), 1),
+    "data": {size: audio_frame(size) for size in SIZES},
+    "frame": {size: rtproto.ServerFrame(audio_frame(size)) for size in SIZES},
 }
 
 
-class Case(NamedTuple):
-    """Two ways to the same end, and how the first should stand to the second."""
-
-    name: str
-    theirs: str
-    ours: str
-    wanted: str = ""
-
-
-def cases() -> Iterator[Case]:
-    """Every row of the table: what the first way costs, by the second."""
-    yield Case("probe at 32 kB / at 271 B", "probe(data_32000)", "probe(data_271)", "≤ 1.3")
+def _rows() -> Iterator[Ratio]:
+    yield Ratio("probe at 32 kB / at 271 B", "probe(data[32000])", "probe(data[271])", "≤ 1.3", alike=True)
+    yield Ratio("probe behind an id / at the front", "probe(behind_id)", "probe(data[271])", alike=True)
+    yield Ratio("a frame, made and probed / probe", "Frame(data[6600]).type", "probe(data[6600])", alike=True)
     for size in SIZES:
-        wanted = "≥ 15" if size == 32_000 else ""
-        yield Case(
+        data, is_large = f"data[{size}]", size == 32_000
+        stdlib = f"base64.b64decode(json.loads({data})['delta'])"
+        typed = f"pybase64.b64decode(decode({data}).delta, validate=True)"
+        by_json = f"by_json({data}, 'event_2', 'event_id')"
+        replaced = f"frame[{size}].replace(event_id='event_2').data"
+        yield Ratio(
             f"{size} B: type-only decode / probe",
-            f"type_only(data_{size}).type",
-            f"probe(data_{size})",
-            wanted,
+            f"type_only({data}).type",
+            f"probe({data})",
+            "≥ 15" * is_large,
+            alike=True,
         )
-    for size in SIZES:
-        stdlib = f"base64.b64decode(json.loads(data_{size})['delta'])"
-        typed = f"pybase64.b64decode(decode(data_{size}).delta, validate=True)"
-        large = size == 32_000
-        yield Case(
-            f"{size} B: stdlib / frame to PCM", stdlib, f"payload(data_{size})", "≥ 25" if large else ""
+        yield Ratio(
+            f"{size} B: stdlib / frame to PCM", stdlib, f"payload({data})", "≥ 25" * is_large, alike=True
         )
-        yield Case(f"{size} B: typed / frame to PCM", typed, f"payload(data_{size})", "≥ 3" if large else "")
-    yield Case(
+        yield Ratio(
+            f"{size} B: typed / frame to PCM", typed, f"payload({data})", "≥ 3" * is_large, alike=True
+        )
+        yield Ratio(
+            f"{size} B: json / replace one field", by_json, replaced, "≥ 6" * (size == 6_600), alike=True
+        )
+    yield from _to_frames()
+    for path in ("session.model", "session.audio.output", "session.audio.output.voice"):
+        keys = path.split(".")
+        yield Ratio(
+            f"6600 B: json / set, {len(keys)} keys deep",
+            f"by_json(session_data, 'x', *{keys})",
+            f"session.set('{path}', 'x').data",
+            "≥ 4",
+            alike=True,
+        )
+    yield Ratio(
+        "271 B: json / changed by the typed event",
+        "by_json(data[271], '', 'delta')",
+        "changed_by_event(data[271]).data",
+        alike=True,
+    )
+    yield Ratio(
+        "6600 B: json / get event_id",
+        "json.loads(data[6600])['event_id']",
+        "frame[6600].get('event_id')",
+        alike=True,
+    )
+
+
+def _to_frames() -> Iterator[Ratio]:
+    append, delta = "append(samples)", "context.output_audio_delta_frame(ID, samples)"
+    yield Ratio(
         "24 kB: stdlib / PCM to append",
         "json.dumps({'type': 'input_audio_buffer.append', 'audio': base64.b64encode(samples).decode()})",
-        "append(samples)",
+        append,
         "≥ 40",
+        alike=True,
     )
-    yield Case(
+    yield Ratio(
         "24 kB: Struct, encoded / PCM to append",
         "encode(Append(audio=pybase64.b64encode_as_string(samples)))",
-        "append(samples)",
+        append,
         "≥ 6",
+        alike=True,
     )
-    yield Case(
+    yield Ratio(
         "24 kB: stdlib / PCM to delta",
         "json.dumps({'type': 'response.output_audio.delta', 'event_id': ID, "
         "'response_id': context.response_id, 'item_id': context.item_id, 'output_index': 0, "
         "'content_index': 0, 'delta': base64.b64encode(samples).decode()})",
-        "context.output_audio_delta_frame(ID, samples)",
+        delta,
         "≥ 40",
+        alike=True,
     )
-    yield Case(
+    yield Ratio(
         "24 kB: context, encoded / PCM to delta",
         "encode(context.output_audio_delta(ID, pybase64.b64encode_as_string(samples)))",
-        "context.output_audio_delta_frame(ID, samples)",
+        delta,
         "≥ 6",
+        alike=True,
     )
-    yield Case(
-        "context, encoded / text to delta",
-        "encode(context.output_text_delta(ID, text))",
-        "context.output_text_delta_frame(ID, text)",
-    )
-    yield Case(
-        "context, encoded / arguments to delta",
-        "encode(item.function_call_arguments_delta(ID, ID, text))",
-        "item.function_call_arguments_delta_frame(ID, ID, text)",
-    )
-    for size in SIZES:
-        yield Case(
-            f"{size} B: json / replace one field",
-            f"by_json(data_{size}, 'event_2', 'event_id')",
-            f"frame_{size}.replace(event_id='event_2').data",
-            "≥ 6" if size == 6_600 else "",
-        )
-    for path in ("session.model", "session.audio.output", "session.audio.output.voice"):
-        keys = path.split(".")
-        yield Case(
-            f"6600 B: json / set, {len(keys)} keys deep",
-            f"by_json(session_data, 'x', *{keys})",
-            f"session.set('{path}', 'x').data",
-            "≥ 4" if len(keys) < 4 else "",
-        )
-    yield Case(
-        "271 B: json / changed by the typed event",
-        "by_json(data_271, '', 'delta')",
-        "changed_by_event(data_271).data",
-    )
-    yield Case(
-        "6600 B: json / get event_id", "json.loads(data_6600)['event_id']", "frame_6600.get('event_id')"
-    )
-    yield Case(
-        "6600 B: set one field / replace it",
-        "frame_6600.set('event_id', 'event_2').data",
-        "frame_6600.replace(event_id='event_2').data",
-    )
-    yield Case("probe behind an id / at the front", "probe(data_behind_id)", "probe(data_271)")
-    yield Case("a frame, made and probed / probe", "Frame(data_6600).type", "probe(data_6600)")
 
 
-def is_same(theirs: Any, ours: Any) -> bool:
-    """Whether two ways gave the same, as JSON if it is JSON."""
-    if isinstance(theirs, str | bytes) and theirs[:1] in ("{", b"{"):
-        return bool(json.loads(theirs) == json.loads(ours))
-    return bool(theirs == ours)
-
-
-def bytes_per_frame(count: int = 10_000) -> float:
-    """What a frame that was only probed holds beyond its data."""
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    frames = [rtproto.ServerFrame(NAMES["data_271"]) for _ in range(count)]
-    held = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    return held / len(frames)
-
-
-def main() -> None:
-    """Print the table."""
-    print(f"{'this / that':44} median  (lowest, highest round)  wanted")
-    for case in cases():
-        assert is_same(eval(case.theirs, NAMES), eval(case.ours, NAMES)), case.name
-        theirs, ours = (timeit.Timer(way, globals=NAMES) for way in (case.theirs, case.ours))
-        print_row(case.name, side_by_side(theirs, ours, 500), case.wanted)
-    print(f"{'a frame that was only probed, beyond its data':44} {bytes_per_frame():6.0f} B {'':23} ≤ 120 B")
-
-
-if __name__ == "__main__":
-    main()
+RATIOS = Ratios("passing frames on: this / that", NAMES, [*_rows()])
+"""What it costs."""

@@ -1,142 +1,93 @@
-"""What rtproto adds to msgspec: ratios to a bare decoder of the same union, round by round in one run.
+"""One way beside another: statements, first seen to give the same, then timed in turn within one run.
 
-Run it as ``python bench/ratios.py``. Absolute times on a shared machine say little; a ratio taken within
-one round, and the median of many rounds, says more.
+``python -m bench.ratios`` prints every table, ``python -m bench.ratios frames`` one of them. They are behind
+the figures of CONTRIBUTING's "Speed"; how rtproto stands beside other libraries is ``nox -s bench``.
 """
 
-import subprocess
-import sys
-import timeit
-from collections.abc import Callable
-from statistics import median
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from statistics import quantiles
+from timeit import Timer
 from typing import Any, NamedTuple
 
-import msgspec
+import click
+from rich.console import Console
+from rich.table import Table
 
-import rtproto
+from rtproto.bench.measure import side_by_side
 
-ROUNDS = 41
+__all__ = ["TABLES", "Ratio", "Ratios", "check", "measure"]
 
-DELTA = (
-    b'{"type":"response.output_text.delta","event_id":"event_0a1b2c3d4e5f6g7h8i9j0","response_id":'
-    b'"resp_0a1b2c3d4e5f6g7h8i9j0","item_id":"item_0a1b2c3d4e5f6g7h8i9j0","output_index":0,"content_index":0,'
-    b'"delta":" there","obfuscation":"x7Kd02LmQp1"}'
-)
-UNKNOWN = DELTA.replace(b"output_text", b"output_clip")
-SMALL_UNKNOWN = b'{"type":"response.clip.delta","event_id":"event_1","delta":"AAAA"}'
-ITEM = (
-    b'{"type":"conversation.item.done","event_id":"event_1","previous_item_id":null,"item":{"id":"item_1","type":'
-    b'"message","status":"completed","role":"assistant","content":[{"type":"output_audio","transcript":"%s"},'
-    b'{"type":"output_text","text":"Good day."}]}}' % (b"All is well. " * 58)
-)
-SESSION = (
-    b'{"type":"session.updated","event_id":"event_1","session":{"type":"realtime","object":"realtime.session",'
-    b'"id":"sess_1","model":"gpt-realtime","output_modalities":["audio"],"instructions":"Answer briefly.",'
-    b'"tools":[{"type":"function","name":"get_weather","description":"Look it up.","parameters":{"type":'
-    b'"object","properties":{"city":{"type":"string"}},"required":["city"]}}],"tool_choice":"auto",'
-    b'"max_output_tokens":"inf","tracing":null,"truncation":"auto","prompt":null,"expires_at":1790726624,'
-    b'"audio":{"input":{"format":'
-    b'{"type":"audio/pcm","rate":24000},"transcription":{"model":"gpt-realtime-whisper","language":null,'
-    b'"prompt":null},"noise_reduction":null,"turn_detection":{"type":"server_vad","threshold":0.5,'
-    b'"prefix_padding_ms":300,"silence_duration_ms":200,"idle_timeout_ms":null,"create_response":true,'
-    b'"interrupt_response":true}},"output":{"format":{"type":"audio/pcm","rate":24000},"voice":"marin","speed":1.0}},'
-    b'"include":null}}'
-)
-EVENT = rtproto.decode_server(DELTA)
-bare = msgspec.json.Decoder(rtproto.server.ServerEvent).decode
+TABLES = ("decoding", "choices", "speaking", "frames")
+"""The modules that have a table: each in its ``RATIOS``."""
+
+_SECONDS = 0.002
 
 
-def both(decode: Callable[[Any], Any]) -> Callable[[tuple[bytes, bytes]], None]:
-    """Decode two frames in turn: neither profits from its like before it."""
-
-    def decode_both(frames: tuple[bytes, bytes]) -> None:
-        first, second = frames
-        decode(first)
-        decode(second)
-
-    return decode_both
-
-
-class Case(NamedTuple):
-    """One operation, and the peer it is measured against."""
+class Ratio(NamedTuple):
+    """What one statement takes, by what another does."""
 
     name: str
-    call: Callable[[Any], Any]
-    data: Any
-    peer: Callable[[Any], Any]
-    peer_data: Any
-    at_most: float | None = None
-    calls: int = 5_000
+    over: str
+    under: str
+    wanted: str = ""
+    """What it is to be, if an issue asks for it."""
+    alike: bool = False
+    """Whether both are to give the same."""
 
 
-CASES = [
-    Case("decode a small delta", rtproto.decode_server, DELTA, bare, DELTA, 1.35),
-    Case("decode an unknown event, 66 B", rtproto.decode_server, SMALL_UNKNOWN, bare, DELTA, 4),
-    Case("decode an unknown event, 252 B", rtproto.decode_server, UNKNOWN, bare, DELTA, 4),
-    Case(
-        "decode an unknown event and a delta in turn",
-        both(rtproto.decode_server),
-        (UNKNOWN, DELTA),
-        both(bare),
-        (DELTA, DELTA),
-        4,
-    ),
-    Case(
-        "decode 1 kB with an unknown part",
-        rtproto.decode_server,
-        ITEM.replace(b"output_text", b"output_clip"),
-        bare,
-        ITEM,
-        20,
-    ),
-    Case(
-        "decode 1 kB with an unknown turn detection",
-        rtproto.decode_server,
-        SESSION.replace(b"server_vad", b"server_ear"),
-        bare,
-        SESSION,
-        20,
-    ),
-    Case("encode a small delta", rtproto.encode, EVENT, msgspec.json.Encoder().encode, EVENT, 1.35),
-]
+class Ratios(NamedTuple):
+    """A table, with the names that its statements use."""
+
+    title: str
+    names: Mapping[str, Any]
+    rows: Sequence[Ratio]
 
 
-def ratios(case: Case) -> list[float]:
-    """Our time by the peer's, round by round."""
-    ours = timeit.Timer("call(data)", globals={"call": case.call, "data": case.data})
-    theirs = timeit.Timer("call(data)", globals={"call": case.peer, "data": case.peer_data})
-    return side_by_side(ours, theirs, case.calls)
+def check(row: Ratio, names: Mapping[str, Any]) -> None:
+    """Both statements run, and give the same where they are to."""
+    for statement in (row.over, row.under):
+        exec(statement, dict(names))
+    if row.alike:
+        assert _plain(eval(row.over, dict(names))) == _plain(eval(row.under, dict(names))), row.name
 
 
-def side_by_side(ours: timeit.Timer, theirs: timeit.Timer, calls: int) -> list[float]:
-    """Our time by theirs, a round each, in alternating order."""
-    found: list[float] = []
-    for round_number in range(ROUNDS):
-        pair = (ours, theirs) if round_number % 2 else (theirs, ours)
-        times = {timer: timer.timeit(calls) for timer in pair}
-        found.append(times[ours] / times[theirs])
-    return found
+def _plain(result: Any) -> Any:
+    """JSON as what it says, whatever its spelling."""
+    is_json = isinstance(result, str | bytes) and result[:1] in ("{", b"{")
+    return json.loads(result) if is_json else result
 
 
-def print_row(name: str, found: list[float], wanted: str) -> None:
-    """The median of the rounds, with its spread."""
-    spread = f"({min(found):.2f}, {max(found):.2f})"
-    print(f"{name:44} {median(found):6.2f}  {spread:25} {wanted}")
+def measure(row: Ratio, names: Mapping[str, Any], rounds: int) -> list[float]:
+    """The ratio, round by round."""
+    over, under = (_timer(statement, names) for statement in (row.over, row.under))
+    return [pair.ours / pair.theirs for pair in side_by_side(over, under, rounds)]
 
 
-def import_milliseconds() -> float:
-    """What ``import rtproto`` takes beyond ``import msgspec``: the median of fresh interpreters."""
-    code = "import msgspec, time; t = time.perf_counter(); import rtproto; print(time.perf_counter() - t)"
-    runs = (subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(9))  # noqa: S603
-    return 1000 * median(float(run.stdout) for run in runs)
+def _timer(statement: str, names: Mapping[str, Any]) -> Any:
+    timer = Timer(statement, globals=dict(names))
+    timer.timeit(3)
+    calls = max(1, math.ceil(_SECONDS / timer.timeit(1)))
+    return lambda: timer.timeit(calls) / calls
 
 
-def main() -> None:
-    """Print the table."""
-    print(f"{'times a bare union decoder, or encoder':44} median  (lowest, highest round)  wanted")
-    for case in CASES:
-        print_row(case.name, ratios(case), f"≤ {case.at_most}")
-    print(f"{'import rtproto after import msgspec':44} {import_milliseconds():6.1f} ms {'':22} ≤ 60 ms")
+@click.command()
+@click.argument("tables", nargs=-1, type=click.Choice(TABLES))
+@click.option("--rounds", type=click.IntRange(2), default=41, show_default=True)
+def main(tables: Sequence[str], rounds: int) -> None:
+    """Print the TABLES, or all: of each ratio the median round and the quartiles."""
+    for name in tables or TABLES:
+        ratios: Ratios = import_module(f"bench.{name}").RATIOS
+        table = Table(ratios.title, box=None, pad_edge=False)
+        for heading in ("median", "quartiles", "wanted"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in ratios.rows:
+            check(row, ratios.names)
+            low, middle, high = quantiles(measure(row, ratios.names, rounds), n=4)
+            table.add_row(row.name, f"{middle:.2f}", f"{low:.2f} – {high:.2f}", row.wanted)
+        Console(width=110, highlight=False).print(table, "")
 
 
 if __name__ == "__main__":

@@ -85,8 +85,10 @@ _MIDST = slice(25, 35)
 
 
 def _ends() -> dict[bytes, int]:
-    """Where a front ends, by a few bytes in its midst; of two that share them, as a delta and its ``done`` may,
-    by those of the more frequent. A short name is told by the id that services write behind it."""
+    """Where a front ends, by a few bytes in its midst, or by the id that services write behind a short name.
+
+    Of two that share them, as a delta and its ``done`` may, the delta has them.
+    """
     ends: dict[bytes, int] = {}
     for front in sorted(_FRONTS, key=lambda front: not front.endswith(b'.delta"')):
         space = b" " if front[8:9] == b" " else b""
@@ -132,11 +134,10 @@ def _front(data: Data, size: int) -> bytes:
 
 
 def _probe_name(data: Data) -> str | None:
-    global _last, _before
     front = data[:_END] if type(data) is bytes else _front(data, _END)
     begin = 9 if front[:9] == b'{"type":"' else 10 if front[:10] == b'{"type": "' else 0
-    name, quote, _ = front[begin:].partition(b'"')
-    if not (begin and quote):
+    name, quote, _ = front[begin:].partition(b'"') if begin else (b"", b"", b"")
+    if not quote:
         return None
     is_plain = name.translate(None, b"._").isalnum()  # spelled as it reads
     return _NAMES.get(name) or (name.decode() if is_plain else None)

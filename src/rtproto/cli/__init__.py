@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import click
 
 from rtproto._version import __version__
+from rtproto.cli.bench import bench
 from rtproto.cli.check import check
 from rtproto.cli.inspect import inspect
 
@@ -23,3 +24,4 @@ def cli() -> None:
 
 cli.add_command(inspect)
 cli.add_command(check)
+cli.add_command(bench)

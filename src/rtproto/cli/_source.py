@@ -32,6 +32,7 @@ __all__ = [
     "Surface",
     "bounded",
     "capture_argument",
+    "capture_path",
     "console",
     "frames",
     "json_option",
@@ -62,9 +63,8 @@ _CODECS: dict[str, dict[Direction, Codec[Any]]] = {
     "translation": {"client": translation_client_codec, "server": translation_server_codec},
 }
 
-capture_argument = click.argument(
-    "capture", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-)
+capture_path = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+capture_argument = click.argument("capture", type=capture_path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 surface_option = click.option(
     "--surface",

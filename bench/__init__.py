@@ -1,0 +1,1 @@
+"""Two instruments, never mixed: ratios to peers within one run, and counts of instructions."""

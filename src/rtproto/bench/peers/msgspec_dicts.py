@@ -1,0 +1,46 @@
+"""``msgspec`` without types makes dicts, and a Struct of one field reads the type; ``pybase64`` the audio."""
+
+from typing import Any
+
+import msgspec
+import pybase64
+
+from rtproto.bench.peers._dicts import peer_of_dicts
+
+__all__ = ["PEER"]
+
+
+class _TypeOnly(msgspec.Struct, gc=False):
+    type: str
+
+
+_encoder = msgspec.json.Encoder()
+_decode_type = msgspec.json.Decoder(_TypeOnly).decode
+_buffer = bytearray()
+
+
+def _type_of(data: bytes) -> str:
+    return _decode_type(data).type
+
+
+def _encode_into(event: Any) -> bytearray:
+    _encoder.encode_into(event, _buffer)
+    return _buffer
+
+
+def _from_base64(text: str) -> bytes:
+    return pybase64.b64decode(text, validate=True)
+
+
+PEER = peer_of_dicts(
+    label="msgspec",
+    libraries=("msgspec", "pybase64"),
+    modules="msgspec, pybase64",
+    remark="dicts, as of json; the type is read by a Struct of one field; base64 by pybase64",
+    loads=msgspec.json.Decoder().decode,
+    dumps=_encoder.encode,
+    encode_into=_encode_into,
+    type_of=_type_of,
+    to_base64=pybase64.b64encode_as_string,
+    from_base64=_from_base64,
+)

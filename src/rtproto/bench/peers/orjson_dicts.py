@@ -1,0 +1,26 @@
+"""``orjson`` makes dicts, ``pybase64`` the audio: the fast way without types."""
+
+import orjson
+import pybase64
+
+from rtproto.bench.peers._dicts import peer_of_dicts
+from rtproto.bench.peers._peer import Cannot
+
+__all__ = ["PEER"]
+
+
+def _from_base64(text: str) -> bytes:
+    return pybase64.b64decode(text, validate=True)
+
+
+PEER = peer_of_dicts(
+    label="orjson",
+    libraries=("orjson", "pybase64"),
+    modules="orjson, pybase64",
+    remark="dicts, as of json; base64 by pybase64",
+    loads=orjson.loads,
+    dumps=orjson.dumps,
+    encode_into=Cannot("makes new bytes"),
+    to_base64=pybase64.b64encode_as_string,
+    from_base64=_from_base64,
+)

@@ -1,0 +1,26 @@
+"""The standard library: ``json`` makes dicts, ``base64`` the audio."""
+
+import base64
+import json
+
+from rtproto.bench.peers._dicts import peer_of_dicts
+from rtproto.bench.peers._peer import Cannot
+
+__all__ = ["PEER"]
+
+
+def _to_base64(samples: bytes) -> str:
+    return base64.b64encode(samples).decode()
+
+
+PEER = peer_of_dicts(
+    label="json",
+    libraries=(),
+    modules="json, base64",
+    remark="dicts: no field is checked, no unknown event told from a known one",
+    loads=json.loads,
+    dumps=json.dumps,
+    encode_into=Cannot("makes a new str"),
+    to_base64=_to_base64,
+    from_base64=base64.b64decode,
+)

@@ -1,0 +1,149 @@
+"""The gate closes on what costs more, opens on what does not, and says which is which."""
+
+import math
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+from bench import budget
+from bench.budget import Finding
+from bench.counts import Counts, NoValgrindError, count
+from click.testing import CliRunner, Result
+
+from tests.conftest import HERE
+
+DECODE = "decode_server(small_delta)"
+BUILDS = {"python": "3.11.7", "msgspec": "0.22.0 abc"}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(budget.main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "budget.toml"
+
+
+def record(file: Path, instructions: dict[str, int], builds: dict[str, str] = BUILDS) -> None:
+    file.write_text(tomli_w.dumps({"builds": builds, "instructions": instructions}))
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, instructions: dict[str, int]) -> None:
+    """Count without valgrind: so many instructions, by these builds."""
+    monkeypatch.setattr(budget, "count", lambda *_, **__: Counts(BUILDS, instructions))
+
+
+# What it says ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "measured", "verdict", "fails"),
+    [
+        (1000, 1000, "", False),
+        (1000, 1020, "", False),
+        (1000, 1021, "OVER BUDGET", True),
+        (1000, 980, "", False),
+        (1000, 979, "under budget, lower it: --update", False),
+        (None, 1000, "has no budget: --update", True),
+        (1000, None, "is not counted any more: --update", True),
+    ],
+)
+def test_a_count_is_judged_by_its_budget(
+    allowed: int | None, measured: int | None, verdict: str, fails: bool
+) -> None:
+    finding = Finding("decode", allowed, measured)
+    assert (finding.verdict, finding.fails) == (verdict, fails)
+
+
+def test_what_is_over_is_told_with_its_figures(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"a()": 1000, "b()": 1000})
+    counting(monkeypatch, {"a()": 1000, "b()": 1534})
+    result = run("--budget", file)
+    assert result.exit_code == 1
+    (line,) = [line.split() for line in result.stdout.splitlines() if "OVER" in line]
+    assert line == ["b()", "1,000", "1,534", "+53.4%", "OVER", "BUDGET"]
+
+
+def test_what_is_within_passes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"a()": 1000, "b()": 1000})
+    counting(monkeypatch, {"a()": 1019, "b()": 700})
+    result = run("--budget", file)
+    assert result.exit_code == 0
+    assert "OVER" not in result.stdout
+    assert "lower it" in result.stdout
+
+
+def test_other_builds_are_told_and_judge_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"a()": 1}, {**BUILDS, "python": "3.13.0"})
+    counting(monkeypatch, {"a()": 1000})
+    result = run("--budget", file)
+    assert result.exit_code == 0
+    assert "skipped" in result.stdout
+    assert "python: 3.13.0 there, 3.11.7 here" in result.stdout
+    assert "msgspec" not in result.stdout
+
+
+def test_without_valgrind_it_says_how_to_get_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    result = run("--budget", file)
+    assert result.exit_code == 0
+    assert "skipped" in result.stdout
+    assert "apt-get install valgrind" in result.stdout
+    with pytest.raises(NoValgrindError):
+        count([DECODE])
+
+
+def test_an_update_writes_what_is_counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"a()": 1, "gone()": 2})
+    counting(monkeypatch, {"a()": 1000})
+    assert run("--budget", file, "--update").exit_code == 0
+    assert tomllib.loads(file.read_text()) == {"builds": BUILDS, "instructions": {"a()": 1000}}
+
+
+def test_an_update_of_some_keeps_the_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"a()": 1, "b()": 2})
+    counting(monkeypatch, {"a()": 1000})
+    run("--budget", file, "--update", "a()")
+    assert tomllib.loads(file.read_text())["instructions"] == {"a()": 1000, "b()": 2}
+
+
+def test_every_operation_has_a_budget() -> None:
+    recorded = tomllib.loads((HERE.parent / "bench" / "budget.toml").read_text())
+    assert recorded["instructions"].keys() == {*budget.BUDGETED}
+
+
+# What it sees ---------------------------------------------------------------------------------
+
+
+def slowed(folder: Path, steps: int) -> Path:
+    """The package, with so many steps of work that nobody needs in ``decode_server``."""
+    source = folder / f"slowed_{steps}"
+    shutil.copytree(HERE.parent / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    codec = source / "rtproto" / "codec.py"
+    first = "        nonlocal unknown_so_far\n"
+    text = codec.read_text()
+    assert text.count(first) == 1
+    codec.write_text(text.replace(first, first + "        data = data\n" * steps))
+    return source
+
+
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind counts, and is not installed")
+def test_a_slowdown_of_five_percent_in_decode_server_closes_it(tmp_path: Path, file: Path) -> None:
+    as_it_is, builds = (
+        (found := count([DECODE], source=slowed(tmp_path, 0))).instructions[DECODE],
+        found.builds,
+    )
+    many = count([DECODE], source=slowed(tmp_path, 100)).instructions[DECODE]
+    five_percent = math.ceil(0.05 * as_it_is / ((many - as_it_is) / 100))
+    record(file, {DECODE: as_it_is}, builds)
+
+    unchanged = run("--budget", file, DECODE)
+    assert unchanged.exit_code == 0, unchanged.output
+    result = run("--budget", file, "--source", slowed(tmp_path, five_percent), DECODE)
+    assert result.exit_code == 1
+    (line,) = [line.split() for line in result.stdout.splitlines() if "OVER" in line]
+    assert line[0] == DECODE
+    assert 4 < float(line[3].strip("+%")) < 7
