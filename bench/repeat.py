@@ -1,7 +1,7 @@
 """A statement is repeated N and 2 N times, each in a forked child: the difference has no start-up in it.
 
-``counts.py`` runs it under valgrind. It prints what it is built of, then a line per statement: the process that
-ran it N times, and the one that ran it 2 N times. What the parent does between the two is next to nothing.
+``counts.py`` runs it under valgrind. It prints what it is built of, then a line per statement: the process
+that ran it N times, and the one that ran it 2 N times. What the parent does between is next to nothing.
 """
 
 import gc
@@ -39,6 +39,14 @@ def builds() -> dict[str, str]:
     }
 
 
+def ballast() -> list[bytes]:
+    """Half of many objects of each size that Python's allocator has pools for, so that no pool is full or empty.
+
+    At the edge of one, each object that is made would make a pool with it, by a hair's breadth of layout.
+    """
+    return [bytes(size) for size in range(0, 480, 16) for _ in range(2000)][::2]
+
+
 def child(timer: Timer, calls: int) -> int:
     """A process that makes so many calls and ends; its number."""
     process = os.fork()
@@ -54,10 +62,12 @@ def main() -> None:
     calls = int(sys.argv[1])
     print(json.dumps(builds()), flush=True)
     timers = [Timer(statement, globals=NAMES) for statement in json.load(sys.stdin)]
+    kept = ballast()
     gc.freeze()
     for timer in timers:
         timer.timeit(WARM_UP)
         print(child(timer, calls), child(timer, 2 * calls), flush=True)
+    assert kept
 
 
 main()
