@@ -25,7 +25,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Two type checkers agree on the package, on what its users see, and on what they must refuse."""
-    install(session, "typing", "-e", ".[cli]")
+    install(session, "typing", "-e", ".[bench,cli]")
     session.run("mypy", "src", "tests/typing", "examples")
     session.run("pyright", "--project", "pyproject.toml")
     session.run("pyright", "--verifytypes", "rtproto", "--ignoreexternal")
@@ -34,8 +34,32 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything behaves as told; ``nox -s tests -- --corpus PATH`` adds any capture."""
-    install(session, "tests", "-e", ".[cli]")
+    install(session, "tests", "-e", ".[bench,cli]")
     session.run("pytest", "tests", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def budget(session: nox.Session) -> None:
+    """No operation takes more instructions than its budget; ``nox -s budget -- --update`` writes a new one."""
+    install(session, "budget", ".")
+    session.run("python", "-m", "bench.budget", *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Every benchmark still runs, one quick round of each; its figures mean nothing."""
+    install(session, "bench", "-e", ".[bench,cli]")
+    session.run("pytest", "bench", "-q", "--benchmark-disable")
+    session.run("python", "-m", "bench.ratios", "--rounds", "2")
+    quick = ("--processes", "1", "--rounds", "1", "--to", session.create_tmp())
+    session.run("python", "-m", "bench.report", *quick)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure rtproto beside its peers, and write the results, the chart and the pages that show them."""
+    install(session, "bench", "-e", ".[bench,cli]")
+    session.run("python", "-m", "bench.report", *session.posargs)
 
 
 @nox.session

@@ -40,7 +40,7 @@ def builds() -> dict[str, str]:
 
 
 def ballast() -> list[bytes]:
-    """Half of many objects of each size that Python's allocator has pools for, so that no pool is full or empty.
+    """Half of many objects of each size that the allocator has pools for, so that no pool is full or empty.
 
     At the edge of one, each object that is made would make a pool with it, by a hair's breadth of layout.
     """

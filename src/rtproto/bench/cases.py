@@ -205,6 +205,7 @@ def built_in() -> dict[str, Case]:
     bad = {**ADDRESS, "output_index": "first", "delta": " word"}
     found = [
         Case("small delta", _deltas("response.output_text.delta")),
+        Case("a word", _deltas("response.output_text.delta")),
         Case("transcript delta", _deltas("response.output_audio_transcript.delta")),
         Case("audio delta 2.8 kB", _audio(2.8, 8)),
         Case("audio delta 6.6 kB", _audio(6.6, 8)),

@@ -198,7 +198,7 @@ BUILT_IN = {
     "encode": (*_SIZES, *_NOUNS, "a session"),
     "encode into a buffer": (*_SIZES, "a session"),
     "make and encode a delta": ("small delta",),
-    "make and encode a user's item": ("small delta",),
+    "make and encode a user's item": ("a word",),
     "tell the type": (*_SIZES, "unknown event", "a session"),
     "tell the type, pass on": ("small delta", "audio delta 32 kB", "a session"),
     "replace the event id": _SIZES,
