@@ -40,7 +40,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def budget(session: nox.Session) -> None:
-    """No operation takes more instructions than its budget; ``nox -s budget -- --update`` writes a new one."""
+    """No operation takes more instructions than its budget; ``-- --update`` writes a new one."""
     install(session, "budget", ".")
     session.run("python", "-m", "bench.budget", *session.posargs)
 

@@ -63,9 +63,27 @@ def test_a_context_is_immutable_and_hashable(context: Any) -> None:
         context.response_id = "resp_2"
     with pytest.raises(AttributeError):
         context.other = 1
-    assert not context.__struct_config__.gc or {*vars(context)} <= {"_address"}
+    assert not context.__struct_config__.gc
+    assert not hasattr(context, "__dict__")  # It would make every method slower.
     assert {context: "stream"}[copy.copy(context)] == "stream"
     assert pickle.loads(pickle.dumps(context)) == context
+
+
+def test_what_a_context_keeps_changes_nothing_and_goes_with_it() -> None:
+    fresh, used = (ContentEventBuilder("resp_1", "item_1", 0, 0) for _ in range(2))
+    frame = used.output_text_delta_frame("event_1", "Hi")
+    assert used == fresh
+    assert hash(used) == hash(fresh)
+    assert repr(used) == repr(fresh)
+    for other in (fresh, copy.copy(used), pickle.loads(pickle.dumps(used))):
+        assert other.output_text_delta_frame("event_1", "Hi") == frame
+    moved = msgspec.structs.replace(used, item_id="item_2")
+    assert b'"item_id":"item_2"' in moved.output_text_delta_frame("event_1", "Hi")
+
+    kept: Any = used._address
+    references = sys.getrefcount(kept)
+    del used
+    assert sys.getrefcount(kept) == references - 1
 
 
 # Frames ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from rtproto.capture import Direction
 from rtproto.event_types import RealtimeClientEvent as Client
 from rtproto.event_types import RealtimeServerEvent as Server
 
-__all__ = ["BUILT_IN", "OPERATIONS", "Kind", "Operation"]
+__all__ = ["BUILT_IN", "OPERATIONS", "CannotDo", "Kind", "Operation"]
 
 
 class Kind(NamedTuple):

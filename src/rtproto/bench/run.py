@@ -17,7 +17,10 @@ from rtproto.capture import Direction
 
 __all__ = ["HOLD", "IMPORT", "Frame", "Task", "built_in_tasks", "capture_tasks", "run"]
 
-HOLD, IMPORT = "hold an event", "import"
+HOLD = "hold an event"
+"""The operation whose figure is memory: the bytes of a decoded event while it is held."""
+IMPORT = "import"
+"""The operation whose figure is the time of a fresh interpreter's import."""
 _HELD = ("small delta", "audio delta 6.6 kB", "session.created", "response.done")
 _UNITS = {HOLD: ("B", 1.0), IMPORT: ("ms", 1e3)}
 _TIME = ("µs", 1e6)

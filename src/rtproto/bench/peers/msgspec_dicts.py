@@ -44,3 +44,4 @@ PEER = peer_of_dicts(
     to_base64=pybase64.b64encode_as_string,
     from_base64=_from_base64,
 )
+"""Its work, under the same names as the others'."""

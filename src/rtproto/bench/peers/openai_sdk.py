@@ -114,3 +114,4 @@ PEER = Peer(
     to_pcm=_to_pcm,
     from_pcm=_from_pcm,
 )
+"""Its work, under the same names as the others'."""

@@ -67,3 +67,4 @@ PEER = Peer(
     to_pcm=pcm.payload,
     from_pcm=pcm.append_frame,
 )
+"""Its work, under the same names as the others'."""

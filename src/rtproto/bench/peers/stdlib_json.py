@@ -24,3 +24,4 @@ PEER = peer_of_dicts(
     to_base64=_to_base64,
     from_base64=base64.b64decode,
 )
+"""Its work, under the same names as the others'."""

@@ -1,0 +1,115 @@
+"""Every peer does all the work it can, and only that is timed which is right."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from rtproto.bench import built_in_tasks, operations
+from rtproto.bench.cases import Case, built_in
+from rtproto.bench.measure import in_common
+from rtproto.bench.operations import BUILT_IN, OPERATIONS, Operation
+from rtproto.bench.peers import MODULES, Cannot, Peer, load
+
+PEERS, MISSING = load()
+BY_LABEL = {peer.label: peer for peer in PEERS}
+CASES = built_in()
+ROWS = [(operation, case) for operation, cases in BUILT_IN.items() for case in cases]
+
+DICTS, BUFFERS = "a dict has no shape to be wrong", "encode into a buffer"
+NO = {
+    ("decode", "pydantic", "refuses it: ValidationError"),
+    ("decode", "openai", "takes it for conversation.created"),
+    ("decode a client's", "openai", "parses server events only"),
+    ("tell what is wrong", "openai", "does not look: it fills its models unchecked"),
+    *(("tell what is wrong", label, DICTS) for label in ("json", "orjson", "msgspec")),
+    *((BUFFERS, label, "makes a new str") for label in ("json", "pydantic", "openai")),
+    (BUFFERS, "orjson", "makes new bytes"),
+}
+
+
+def test_all_peers_are_here() -> None:
+    assert not MISSING
+    assert len(PEERS) == len(MODULES) == 6
+    assert PEERS[0].label == "rtproto"
+
+
+def test_what_no_peer_does_is_known() -> None:
+    """A slip in an adapter would show as a "no" in the table, and must show here."""
+    found = {
+        (operation, peer.label, problem)
+        for operation, case in ROWS
+        for peer in PEERS
+        for frame in CASES[case].frames
+        if (problem := OPERATIONS[operation].problem(peer, frame))
+    }
+    assert found == NO
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.label)
+def test_a_decoded_event_is_all_of_the_frame(peer: Peer) -> None:
+    decode: Any = peer.decode
+    for case in BUILT_IN["decode"]:
+        for frame in CASES[case].frames:
+            if not OPERATIONS["decode"].problem(peer, frame):
+                assert peer.read(decode(frame)) == json.loads(frame)
+
+
+def test_every_piece_of_work_is_an_operation() -> None:
+    told = {"label", "libraries", "modules", "remark", "kind", "read"}
+    pieces = {field.name for field in dataclasses.fields(Peer)} - told
+    assert {operation.work for operation in OPERATIONS.values()} == pieces
+    assert BUILT_IN.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_a_wrong_result_is_not_timed(operation: Operation) -> None:
+    """The result of another frame, an empty one, and none are each refused."""
+    ours = PEERS[0]
+    frames = CASES[BUILT_IN[operation.name][0]].frames
+    right = operation.work_of(ours)(operation.given(ours, frames[1]))
+    same_for_all = operation.name in {"tell the type", "tell what is wrong"}
+    for result in (None, "", b"", {}, *(() if same_for_all else (right,))):
+        peer = dataclasses.replace(ours, **{operation.work: lambda _, result=result: result})
+        assert operation.problem(peer, frames[0]), result
+
+
+def test_a_type_that_is_wrong_is_not_timed() -> None:
+    peer = dataclasses.replace(PEERS[0], probe=lambda _: "session.updated", fault=lambda _: "$.event_id: no")
+    assert OPERATIONS["tell the type"].problem(peer, CASES["small delta"].frames[0])
+    assert OPERATIONS["tell what is wrong"].problem(peer, CASES["malformed event"].frames[0])
+
+
+def test_an_invented_field_is_wrong() -> None:
+    def decode(frame: bytes) -> Any:
+        return {**json.loads(frame), "invented": None}
+
+    peer = dataclasses.replace(BY_LABEL["json"], decode=decode)
+    assert OPERATIONS["decode"].problem(peer, CASES["small delta"].frames[0]) == "gives something else"
+
+
+def test_frames_that_one_gets_wrong_are_left_out_for_both() -> None:
+    mixed = Case("mixed", (*CASES["small delta"].frames[:2], *CASES["unknown event"].frames[:3]))
+    mine, theirs, problems = in_common(OPERATIONS["decode"], mixed, PEERS[0], BY_LABEL["pydantic"])
+    assert mine == theirs == [*CASES["small delta"].frames[:2]]
+    assert problems == {"refuses it: ValidationError": 3}
+
+
+def test_a_peer_that_cannot_says_why() -> None:
+    peer = dataclasses.replace(PEERS[0], decode=Cannot("has no time"))
+    assert OPERATIONS["decode"].problem(peer, b"{}") == "has no time"
+    with pytest.raises(operations.CannotDo, match="has no time"):
+        OPERATIONS["decode"].work_of(peer)
+
+
+def test_the_cases_are_as_large_as_they_say() -> None:
+    for name, case in CASES.items():
+        if " kB" in name:
+            assert case.mean_bytes == pytest.approx(1000 * float(name.split()[-2]), rel=0.02)
+        if case.frames:
+            assert name == "a session" or len({*case.frames}) == len(case.frames)
+
+
+def test_every_built_in_case_is_used() -> None:
+    assert {task.case.name for task in built_in_tasks()} == {*CASES, "–"}

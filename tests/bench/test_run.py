@@ -1,0 +1,137 @@
+"""A run pairs each peer with ours, round by round, and reports what it saw."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from rtproto.bench import Frame, Report, Row, Task, built_in_tasks, capture_tasks, run
+from rtproto.bench.cases import built_in
+from rtproto.bench.measure import Pair, side_by_side, taken
+from rtproto.bench.results import Cell, cell_of
+from rtproto.bench.run import HOLD, IMPORT
+
+CASES = built_in()
+
+
+def test_two_are_timed_in_alternating_order() -> None:
+    order: list[str] = []
+
+    def timer(name: str, seconds: float) -> float:
+        order.append(name)
+        return seconds
+
+    pairs = side_by_side(lambda: timer("ours", 1.0), lambda: timer("theirs", 2.0), 4)
+    assert pairs == [Pair(1.0, 2.0)] * 4
+    assert order == ["theirs", "ours", "ours", "theirs"] * 2
+
+
+def test_a_cell_is_the_median_and_the_quartiles() -> None:
+    assert cell_of([5.0, 1.0, 3.0, 2.0, 4.0], wrong=0, why=None) == Cell(ratio=3.0, low=2.0, high=4.0)
+    assert cell_of([1.23456], wrong=0, why=None) == Cell(ratio=1.23)
+    assert cell_of([], wrong=7, why="cannot") == Cell(wrong=7, why="cannot")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(ratio=123.4, low=120.0, high=130.0), "123 ±4%"),
+        (Cell(ratio=12.34, low=12.34, high=12.34), "12.3 ±0%"),
+        (Cell(ratio=0.5, low=0.4, high=0.6, wrong=2, why="x"), "0.50 ±20% *"),
+        (Cell(ratio=8.5), "8.50"),
+        (Cell(wrong=3, why="cannot"), "no"),
+    ],
+)
+def test_a_cell_is_shown_in_few_characters(cell: Cell, text: str) -> None:
+    assert cell.text == text
+
+
+def test_the_most_frequent_problem_is_told() -> None:
+    found = taken([], Counter({"rare": 1, "frequent": 5}))
+    assert (found.wrong, found.why) == (6, "frequent")
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    told: list[str] = []
+    tasks = [
+        Task("decode", CASES["small delta"]),
+        Task("decode", CASES["unknown event"]),
+        Task(HOLD, CASES["session.created"]),
+        Task(IMPORT, built_in_tasks()[-1].case),
+    ]
+    found = run(tasks, processes=2, rounds=1, tell=told.append)
+    assert told == ["process 1 of 2", "process 2 of 2"]
+    return found
+
+
+def test_a_run_has_a_row_for_each_task(report: Report) -> None:
+    assert [(row.operation, row.case, row.unit) for row in report.rows] == [
+        ("decode", "small delta", "µs"),
+        ("decode", "unknown event", "µs"),
+        ("hold an event", "session.created", "B"),
+        ("import", "–", "ms"),
+    ]
+    for row in report.rows:
+        assert [*row.peers] == ["json", "orjson", "msgspec", "pydantic", "openai"]
+        assert row.ours
+        assert row.ours > 0
+
+
+def test_a_run_tells_what_each_process_found(report: Report) -> None:
+    delta = report.rows[0].peers["json"]
+    assert delta.ratio
+    assert delta.low is not None
+    assert not delta.wrong
+    unknown = report.rows[1].peers["openai"]
+    assert (unknown.ratio, unknown.wrong) == (None, len(CASES["unknown event"].frames))
+    assert "openai, decode, unknown event: takes it for conversation.created" in report.notes()
+
+
+def test_what_is_held_is_the_same_in_every_process(report: Report) -> None:
+    for cell in report.rows[2].peers.values():
+        assert cell.low == cell.high == cell.ratio
+
+
+def test_a_report_survives_json(report: Report) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+    assert {"rtproto", "openai", "orjson", "pydantic"} <= report.machine.libraries.keys()
+
+
+def test_some_wrong_frames_are_noted_with_their_number() -> None:
+    cell = Cell(ratio=2.0, wrong=3, why="refuses it")
+    row = Row(operation="decode", case="all", frames=10, bytes=1, unit="µs", ours=1.0, peers={"x": cell})
+    machine = {"python": "", "system": "", "processor": "", "libraries": {}}
+    report = msgspec.convert(
+        {"machine": machine, "processes": 1, "rounds": 1, "remarks": {}, "rows": [row]}, Report
+    )
+    assert report.notes() == ["x, decode, all (3 of 10): refuses it"]
+
+
+# Captures -------------------------------------------------------------------------------------
+
+
+def frames(*cases: str) -> list[Frame]:
+    found: list[Frame] = []
+    for name in cases:
+        direction, wire = ("client", "input_audio_buffer.append") if "append" in name else ("server", name)
+        found += (Frame(direction, wire, raw) for raw in CASES[name].frames)  # type: ignore[arg-type]
+    return found
+
+
+def test_a_capture_is_measured_where_it_can_be() -> None:
+    tasks = capture_tasks(frames("append 6.5 kB", "session.created", "response.done"))
+    found = {(task.operation, task.case.name): len(task.case.frames) for task in tasks}
+    both = len(CASES["session.created"].frames) + len(CASES["response.done"].frames)
+    assert found["decode", "all from the service"] == both
+    assert found["decode", "session.created"] == len(CASES["session.created"].frames)
+    assert found["hold an event", "response.done"] == len(CASES["response.done"].frames)
+    assert found["decode a client's", "all from the client"] == len(CASES["append 6.5 kB"].frames)
+    assert found["PCM to frame", "appends"] == len(CASES["append 6.5 kB"].frames)
+    assert found["set the session's model", "sessions"] == len(CASES["session.created"].frames)
+    operations = {operation for operation, _ in found}
+    assert not operations & {"frame to PCM", "make and encode a delta", "tell what is wrong"}
+
+
+def test_an_empty_capture_has_nothing_to_measure() -> None:
+    assert capture_tasks([]) == []

@@ -1,0 +1,82 @@
+"""``rtproto bench``: what peers take on one's own traffic, with what they cannot do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rtproto.bench import peers
+from rtproto.cli import cli
+from tests.conftest import HERE
+
+SESSION = HERE.parent / "examples" / "session.jsonl"
+QUICK = ("--processes", "1", "--rounds", "1")
+
+
+def run(*arguments: str | Path, data: bytes | None = None) -> Result:
+    return CliRunner().invoke(cli, ["bench", *QUICK, *map(str, arguments)], input=data)
+
+
+@pytest.fixture(scope="module")
+def report() -> Any:
+    return json.loads(run(SESSION, "--json").stdout)
+
+
+def test_every_event_of_a_capture_is_decoded_by_all(report: Any) -> None:
+    records = [json.loads(line) for line in SESSION.read_text("utf-8").splitlines()]
+    rows = {(row["operation"], row["case"]): row for row in report["rows"]}
+    for operation, case, direction in (
+        ("decode", "all from the service", "server"),
+        ("decode a client's", "all from the client", "client"),
+    ):
+        row = rows[operation, case]
+        raws = [record["raw"].encode() for record in records if record["direction"] == direction]
+        assert row["frames"] == len(raws)
+        assert row["bytes"] == round(sum(map(len, raws)) / len(raws))
+        assert row["peers"].keys() == {"json", "orjson", "msgspec", "pydantic", "openai"}
+
+
+def test_what_a_peer_gets_wrong_is_left_out_and_counted(report: Any) -> None:
+    (row,) = [
+        row
+        for row in report["rows"]
+        if row["case"] == "all from the service" and row["operation"] == "decode"
+    ]
+    assert row["peers"]["pydantic"]["wrong"] == row["peers"]["openai"]["wrong"] == 2
+    assert row["peers"]["pydantic"]["ratio"] > 0
+    assert "wrong" not in row["peers"]["json"]
+
+
+def test_the_table_names_the_peers_and_what_they_cannot_do() -> None:
+    result = run(SESSION, "--events", "20")
+    assert result.exit_code == 0
+    heading = next(line for line in result.stdout.splitlines() if "rtproto" in line and "json" in line)
+    assert heading.split() == ["bytes", "rtproto", "json", "orjson", "msgspec", "pydantic", "openai"]
+    assert "* openai, decode a client's" in result.stdout
+    assert "parses server events only" in result.stdout
+
+
+def test_so_many_events_are_taken() -> None:
+    found = json.loads(run(SESSION, "--events", "5", "--json").stdout)
+    assert (
+        sum(
+            row["frames"]
+            for row in found["rows"]
+            if row["case"].startswith("all from") and "decode" in row["operation"]
+        )
+        == 5
+    )
+
+
+def test_a_capture_without_events_is_refused() -> None:
+    result = run("-", data=b"nothing\n")
+    assert result.exit_code == 2
+    assert "there is no event in the capture" in result.stderr
+
+
+def test_a_peer_that_is_not_installed_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "MODULES", ("ours", "stdlib_json", "no_such_library"))
+    result = run(SESSION, "--events", "1")
+    assert "is not installed, and left out: pip install 'rtproto[bench]'" in result.stderr
