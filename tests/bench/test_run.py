@@ -85,7 +85,7 @@ def test_a_run_tells_what_each_process_found(report: Report) -> None:
     assert not delta.wrong
     unknown = report.rows[1].peers["openai"]
     assert (unknown.ratio, unknown.wrong) == (None, len(CASES["unknown event"].frames))
-    assert "openai, decode, unknown event: takes it for conversation.created" in report.notes()
+    assert "decode, unknown event: openai: takes it for conversation.created" in report.notes()
 
 
 def test_what_is_held_is_the_same_in_every_process(report: Report) -> None:
@@ -105,7 +105,7 @@ def test_some_wrong_frames_are_noted_with_their_number() -> None:
     report = msgspec.convert(
         {"machine": machine, "processes": 1, "rounds": 1, "remarks": {}, "rows": [row]}, Report
     )
-    assert report.notes() == ["x, decode, all (3 of 10): refuses it"]
+    assert report.notes() == ["decode, all (3 of 10): x: refuses it"]
 
 
 # Captures -------------------------------------------------------------------------------------

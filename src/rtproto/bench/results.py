@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from statistics import quantiles
@@ -82,17 +83,19 @@ class Report(msgspec.Struct, kw_only=True):
     rows: list[Row]
 
     def notes(self) -> list[str]:
-        """What is behind each "no" and each star."""
-        cases: dict[tuple[str, str, str], list[str]] = {}
+        """What is behind each "no" and each star: operation, cases unless all, peers, and why."""
+        cases: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for row in self.rows:
             for label, cell in row.peers.items():
                 if cell.why:
                     count = f" ({cell.wrong} of {row.frames})" if cell.ratio else ""
-                    cases.setdefault((label, row.operation, cell.why), []).append(f"{row.case}{count}")
-        return [
-            f"{label}, {operation}, {', '.join(names)}: {why}"
-            for (label, operation, why), names in cases.items()
-        ]
+                    cases[row.operation, label, cell.why].append(row.case + count)
+        labels: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for (operation, label, why), names in cases.items():
+            every = [row.case for row in self.rows if row.operation == operation]
+            where = operation if names == every else f"{operation}, {', '.join(names)}"
+            labels[where, why].append(label)
+        return [f"{where}: {', '.join(found)}: {why}" for (where, why), found in labels.items()]
 
 
 def cell_of(ratios: Sequence[float], *, wrong: int, why: str | None) -> Cell:
