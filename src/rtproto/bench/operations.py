@@ -185,13 +185,13 @@ _ALL = (
     Operation("frame to PCM", "to_pcm", _frame, _pcm_is_right, _AUDIO),
     Operation("PCM to frame", "from_pcm", _samples, _append_is_right, _APPENDS),
 )
-OPERATIONS = {operation.name: operation for operation in _ALL}
+OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
 """Every operation by name."""
 
 _SIZES = ("small delta", "audio delta 2.8 kB", "audio delta 6.6 kB", "audio delta 32 kB")
 _NOUNS = ("session.created", "response.done", "rate_limits.updated")
 
-BUILT_IN = {
+BUILT_IN: dict[str, tuple[str, ...]] = {
     "decode": ("small delta", "transcript delta", *_SIZES[1:], *_NOUNS, "unknown event", "a session"),
     "decode a client's": ("append 6.5 kB",),
     "tell what is wrong": ("malformed event",),
