@@ -2,7 +2,7 @@
 
 import base64
 import json
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import Any, NamedTuple
 
 from rtproto.bench.peers import ADDRESS
@@ -203,9 +203,10 @@ def _session() -> tuple[bytes, ...]:
 def built_in() -> dict[str, Case]:
     """The built-in cases by name."""
     bad = {**ADDRESS, "output_index": "first", "delta": " word"}
+    deltas, unknown = _deltas("response.output_text.delta"), _deltas("response.output_clip.delta")
     found = [
-        Case("small delta", _deltas("response.output_text.delta")),
-        Case("a word", _deltas("response.output_text.delta")),
+        Case("small delta", deltas),
+        Case("a word", deltas),
         Case("transcript delta", _deltas("response.output_audio_transcript.delta")),
         Case("audio delta 2.8 kB", _audio(2.8, 8)),
         Case("audio delta 6.6 kB", _audio(6.6, 8)),
@@ -213,7 +214,8 @@ def built_in() -> dict[str, Case]:
         Case("session.created", _copies("session.created", session=_SESSION)),
         Case("response.done", _copies("response.done", response=_RESPONSE)),
         Case("rate_limits.updated", _copies("rate_limits.updated", rate_limits=_LIMITS)),
-        Case("unknown event", _deltas("response.output_clip.delta")),
+        Case("unknown event", unknown),
+        Case("unknown and known in turn", tuple(chain(*zip(unknown, deltas, strict=True)))),
         Case("malformed event", _copies("response.output_text.delta", **bad)),
         Case("a session", _session()),
         Case("append 6.5 kB", _appends(4800, 8)),

@@ -9,7 +9,7 @@ from rtproto.bench.cases import Case
 from rtproto.bench.operations import Operation
 from rtproto.bench.peers import Peer
 
-__all__ = ["Pair", "Taken", "Timer", "in_common", "side_by_side", "take", "taken"]
+__all__ = ["Common", "Pair", "Taken", "Timer", "in_common", "side_by_side", "take"]
 
 _SECONDS = 0.002  # of one timing, at least
 
@@ -41,42 +41,49 @@ class Taken(NamedTuple):
     """What came of a peer at one operation on one case."""
 
     pairs: list[Pair]
-    """Its rounds beside ours; none: it gets no frame right."""
+    """Its rounds beside ours; none: no frame comes out right."""
+    right: int
+    """How many frames both get right; no others are timed."""
     wrong: int
-    """How many frames one of the two gets wrong; they are timed for neither."""
+    """How many frames one of the two gets wrong."""
     why: str | None
     """Why, for most of them."""
 
 
+class Common(NamedTuple):
+    """What two peers are given for the frames that both get right."""
+
+    ours: list[Any]
+    theirs: list[Any]
+    problems: Counter[str]
+    """What is wrong with the others; it is theirs unless it says that it is ours."""
+
+    def taken(self, pairs: list[Pair]) -> Taken:
+        """With the rounds that came of it."""
+        why = self.problems.most_common(1)[0][0] if self.problems else None
+        return Taken(pairs, len(self.ours), self.problems.total(), why)
+
+
 def take(operation: Operation, case: Case, ours: Peer, theirs: Peer, rounds: int) -> Taken:
     """Time a peer beside ours, on the frames that both get right."""
-    mine, found, problems = in_common(operation, case, ours, theirs)
-    if not found:
-        return taken([], problems)
-    return taken(
-        side_by_side(_timer(operation, ours, mine), _timer(operation, theirs, found), rounds), problems
-    )
+    common = in_common(operation, case, ours, theirs)
+    if not common.ours:
+        return common.taken([])
+    timers = _timer(operation, ours, common.ours), _timer(operation, theirs, common.theirs)
+    return common.taken(side_by_side(*timers, rounds=rounds))
 
 
-def taken(pairs: list[Pair], problems: Counter[str]) -> Taken:
-    """Its rounds, with the problems that frames were left out for."""
-    return Taken(pairs, problems.total(), problems.most_common(1)[0][0] if problems else None)
-
-
-def in_common(
-    operation: Operation, case: Case, ours: Peer, theirs: Peer
-) -> tuple[list[Any], list[Any], Counter[str]]:
-    """What each is given for the frames that both get right; and what is wrong with the others."""
-    given: tuple[list[Any], list[Any]] = ([], [])
-    problems: Counter[str] = Counter()
+def in_common(operation: Operation, case: Case, ours: Peer, theirs: Peer) -> Common:
+    """What both are given, and what either gets wrong."""
+    found = Common([], [], Counter())
     for frame in case.frames:
-        problem = operation.problem(theirs, frame) or operation.problem(ours, frame)
-        if problem:
-            problems[problem] += 1
-            continue
-        for peer, things in zip((ours, theirs), given, strict=True):
-            things.append(operation.given(peer, frame))
-    return *given, problems
+        mine, problem = operation.problem(ours, frame), operation.problem(theirs, frame)
+        if mine or problem:
+            found.problems[f"{ours.label} {mine}" if mine else str(problem)] += 1
+        else:
+            found.ours.append(operation.given(ours, frame))
+            found.theirs.append(operation.given(theirs, frame))
+    return found
 
 
 def _timer(operation: Operation, peer: Peer, given: list[Any]) -> Timer:

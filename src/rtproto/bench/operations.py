@@ -22,6 +22,32 @@ class Kind(NamedTuple):
     """Who sends them."""
     types: frozenset[str] | None = None
     """Their types; ``None``: any."""
+    needs: Callable[[Any], object] = bool
+    """What an event must have, as plain Python objects: else this is false, or raises."""
+
+    def takes(self, direction: Direction, name: str, frame: bytes) -> bool:
+        """Whether it is such a frame, and can be read by ``json``, which checks the results."""
+        if direction != self.direction or (self.types is not None and name not in self.types):
+            return False
+        try:
+            return bool(self.needs(json.loads(frame)))
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return False
+
+
+def _has_audio(field: str) -> Callable[[Any], object]:
+    def has_audio(event: Any) -> bytes:
+        return base64.b64decode(event[field], validate=True)
+
+    return has_audio
+
+
+def _has_model(event: Any) -> bool:
+    return isinstance(event["session"]["model"], str)
+
+
+def _has_text(event: Any) -> bool:
+    return isinstance(event["event_id"], str) and isinstance(event["delta"], str)
 
 
 _SERVER = Kind("all from the service", "server")
@@ -30,10 +56,16 @@ _TEXT = Kind(
     "text deltas",
     "server",
     frozenset({Server.RESPONSE_OUTPUT_TEXT_DELTA, Server.RESPONSE_OUTPUT_AUDIO_TRANSCRIPT_DELTA}),
+    _has_text,
 )
-_AUDIO = Kind("audio deltas", "server", frozenset({Server.RESPONSE_OUTPUT_AUDIO_DELTA}))
-_SESSIONS = Kind("sessions", "server", frozenset({Server.SESSION_CREATED, Server.SESSION_UPDATED}))
-_APPENDS = Kind("appends", "client", frozenset({Client.INPUT_AUDIO_BUFFER_APPEND}))
+_AUDIO = Kind("audio deltas", "server", frozenset({Server.RESPONSE_OUTPUT_AUDIO_DELTA}), _has_audio("delta"))
+_SESSIONS = Kind(
+    "sessions",
+    "server",
+    frozenset({Server.SESSION_CREATED, Server.SESSION_UPDATED}),
+    _has_model,
+)
+_APPENDS = Kind("appends", "client", frozenset({Client.INPUT_AUDIO_BUFFER_APPEND}), _has_audio("audio"))
 _MALFORMED = Kind("malformed events", "server", frozenset())
 
 
@@ -192,7 +224,15 @@ _SIZES = ("small delta", "audio delta 2.8 kB", "audio delta 6.6 kB", "audio delt
 _NOUNS = ("session.created", "response.done", "rate_limits.updated")
 
 BUILT_IN: dict[str, tuple[str, ...]] = {
-    "decode": ("small delta", "transcript delta", *_SIZES[1:], *_NOUNS, "unknown event", "a session"),
+    "decode": (
+        "small delta",
+        "transcript delta",
+        *_SIZES[1:],
+        *_NOUNS,
+        "unknown event",
+        "unknown and known in turn",
+        "a session",
+    ),
     "decode a client's": ("append 6.5 kB",),
     "tell what is wrong": ("malformed event",),
     "encode": (*_SIZES, *_NOUNS, "a session"),

@@ -29,11 +29,23 @@ class Cell(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """As tables show it: the ratio, half the quartiles' distance in percent, a star if some are wrong."""
-        if self.ratio is None:
-            return "no"
-        digits = 0 if self.ratio >= 100 else 1 if self.ratio >= 10 else 2
-        spread = f" ±{(self.high - self.low) / 2 / self.ratio:.0%}" if self.low and self.high else ""
-        return f"{self.ratio:.{digits}f}{spread}{' *' if self.wrong else ''}"
+        if not (self.ratio and self.low and self.high):
+            return self.short
+        spread = f" ±{(self.high - self.low) / 2 / self.ratio:.0%}"
+        return f"{self._figure(self.ratio)}{spread}{self._star}"
+
+    @property
+    def short(self) -> str:
+        """The same without the distance."""
+        return f"{self._figure(self.ratio)}{self._star}" if self.ratio else "no"
+
+    @property
+    def _star(self) -> str:
+        return " *" if self.wrong else ""
+
+    @staticmethod
+    def _figure(ratio: float) -> str:
+        return f"{ratio:.{0 if ratio >= 100 else 1 if ratio >= 10 else 2}f}"
 
 
 class Row(msgspec.Struct, kw_only=True):

@@ -1,5 +1,6 @@
 """A run is several fresh processes, each with all peers in turn: no moment and no layout favours one."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -59,8 +60,7 @@ def capture_tasks(frames: Iterable[Frame]) -> list[Task]:
 
 
 def _cases(operation: Operation, frames: list[Frame]) -> Iterator[Case]:
-    direction, types = operation.kind.direction, operation.kind.types
-    fit = [f for f in frames if f.direction == direction and (types is None or f.type in types)]
+    fit = [frame for frame in frames if operation.kind.takes(*frame)]
     if fit:
         yield Case(operation.kind.name, tuple(frame.raw for frame in fit))
     if operation.name.startswith("decode"):
@@ -87,6 +87,7 @@ def run(tasks: list[Task], *, processes: int, rounds: int, tell: Callable[[str],
 
 def _take_all(tasks: list[Task], rounds: int) -> list[list[Taken]]:
     """In a process of its own: for every task, every peer beside ours."""
+    warnings.simplefilter("ignore")  # A peer's warning would quote the frame.
     (ours, *others), _ = load()
     return [[_take(task, ours, theirs, rounds) for theirs in others] for task in tasks]
 
@@ -102,7 +103,10 @@ def _take(task: Task, ours: Peer, theirs: Peer, rounds: int) -> Taken:
 def _row(task: Task, others: list[Peer], found: list[list[Taken]]) -> Row:
     """What all processes found, a list of peers in each."""
     by_peer = {peer.label: takes for peer, *takes in zip(others, *found, strict=True)}
-    ours = [pair.ours for takes in by_peer.values() for one in takes for pair in one.pairs]
+    most = max(one.right for takes in by_peer.values() for one in takes)
+    ours = [
+        pair.ours for takes in by_peer.values() for one in takes if one.right == most for pair in one.pairs
+    ]
     unit, scale = _UNITS.get(task.operation, _TIME)
     return Row(
         operation=task.operation,

@@ -1,15 +1,15 @@
 """``rtproto bench`` shows what peers take for the same work, in multiples of what rtproto takes."""
 
-from collections.abc import Iterator
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 import click
 import msgspec
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rtproto.bench import Cell, Frame, Report, built_in_tasks, capture_tasks, run
+from rtproto.bench import Cell, Frame, Report, Task, built_in_tasks, capture_tasks, run
 from rtproto.bench.peers import load
 from rtproto.capture import Skipped
 from rtproto.cli._source import (
@@ -46,48 +46,68 @@ def bench(  # noqa: PLR0913, PLR0917 - click passes each option
     """
     for library in load()[1]:
         click.echo(f"{library} is not installed, and left out: pip install 'rtproto[bench]'", err=True)
-    tasks = capture_tasks(_events(capture, surface, events)) if capture else built_in_tasks()
-    if not tasks:
-        raise click.UsageError("there is no event in the capture")
+    tasks = _capture_tasks(capture, surface, events) if capture else built_in_tasks()
     with console(stderr=True).status("") as status:
         report = run(tasks, processes=processes, rounds=rounds, tell=status.update)
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:
-        _print(report)
+        _print(report, console())
 
 
-def _events(capture: Path, surface: Surface, most: int) -> Iterator[Frame]:
-    lines = (line for line in frames(capture, surface) if not isinstance(line, Skipped))
-    for line in islice(lines, most):
-        yield Frame(line.direction, line.event.type, line.record.raw)
+def _capture_tasks(capture: Path, surface: Surface, most: int) -> list[Task]:
+    """The first events of the capture; it is told how many they are."""
+    found: list[Frame] = []
+    skipped = 0
+    lines = frames(capture, surface)
+    for line in lines:
+        if isinstance(line, Skipped):
+            skipped += 1
+        elif len(found) < most:
+            found.append(Frame(line.direction, line.event.type, line.record.raw))
+        else:
+            break
+    left = "the first " if next(lines, None) else ""
+    click.echo(f"{left}{len(found):,} events, {skipped:,} lines skipped", err=True)
+    if not (tasks := capture_tasks(found)):
+        raise click.UsageError("there is no event in the capture")
+    return tasks
 
 
-def _print(report: Report) -> None:
-    out = console()
-    out.print(_table(report))
+_LEGEND = (
+    "A figure is what the peer takes, in multiples of what rtproto takes: below 1, it takes less. "
+    "±: half the quartiles' distance. no: it does not do it, or does it wrong. "
+    "*: what one of the two gets wrong is left out for both, so look at no other column."
+)
+_NARROW = 110
+
+
+def _print(report: Report, out: Console) -> None:
+    out.print(_table(report, is_narrow=out.width < _NARROW))
+    out.print(_LEGEND, "")
     for note in report.notes():
-        out.print(shown(f"* {note}"))
+        out.print(shown(f"– {note}"))
     machine = report.machine
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    out.print(f"{machine.python}, {machine.system}, {machine.processor}; {libraries}", soft_wrap=True)
+    out.print("", f"{machine.python}, {machine.system}, {machine.processor}; {libraries}", sep="\n")
 
 
-def _table(report: Report) -> Table:
-    found = table("Times what rtproto takes")
-    found.add_column("", overflow="fold")
-    found.add_column("bytes", justify="right", no_wrap=True)
-    found.add_column("rtproto", justify="right", no_wrap=True)
-    for label in report.rows[0].peers:
-        found.add_column(label, justify="right", no_wrap=True)
+def _table(report: Report, *, is_narrow: bool) -> Table:
+    """A narrow one leaves out the sizes and the spread."""
+    found = table("What peers take, in multiples of what rtproto takes")
+    found.add_column("", overflow="fold", min_width=18)
+    labels = [*report.rows[0].peers]
+    for heading in ("rtproto", *labels) if is_narrow else ("bytes", "rtproto", *labels):
+        found.add_column(heading, justify="right", no_wrap=True)
     for operation, rows in groupby(report.rows, lambda row: row.operation):
         found.add_row(Text(operation, style="bold"))
         for row in rows:
-            size = f"{row.bytes:,}" if row.bytes else ""
-            found.add_row(shown(f"  {row.case}"), size, row.own, *map(_cell, row.peers.values()))
+            size = [] if is_narrow else [f"{row.bytes:,}" if row.bytes else ""]
+            cells = [_cell(cell, is_narrow=is_narrow) for cell in row.peers.values()]
+            found.add_row(shown(f" {row.case}"), *size, row.own, *cells)
     return found
 
 
-def _cell(cell: Cell) -> Text:
+def _cell(cell: Cell, *, is_narrow: bool) -> Text:
     style = "dim" if cell.ratio is None else "yellow" if cell.ratio < 1 else ""
-    return Text(cell.text, style=style)
+    return Text(cell.short if is_narrow else cell.text, style=style)

@@ -96,7 +96,7 @@ PEER = Peer(
     modules="openai.resources.realtime.realtime",
     remark=(
         "fills its models unchecked, and takes an event of an unknown type for one of another; "
-        "base64 by the standard library"
+        "base64 by the standard library, not validated"
     ),
     kind=_kind,
     read=_read,

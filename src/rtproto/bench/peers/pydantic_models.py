@@ -132,8 +132,8 @@ PEER = Peer(
     libraries=("pydantic",),
     modules="pydantic",
     remark=(
-        "refuses an event of an unknown type; the type is read by a model of one field; "
-        "base64 by the standard library"
+        "a discriminated union of models made of rtproto's Structs; refuses an event of an unknown type; "
+        "the type is read by a model of one field; base64 by the standard library, not validated"
     ),
     kind=lambda event: event.type,
     read=lambda event: event.model_dump(mode="json", exclude_unset=True),
