@@ -5,7 +5,6 @@ Run it as ``nox -s budget``, and ``nox -s budget -- --update`` to write what was
 
 import sys
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,8 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from bench.counted import BUDGETED
-from bench.counts import ROOT, Counts, NoValgrindError, count
+from bench.counted import BUDGETED, NAMES
+from bench.counts import ROOT, NoValgrindError, count
 
 __all__ = ["Finding", "judge", "main", "other_builds"]
 
@@ -75,47 +74,63 @@ def other_builds(recorded: dict[str, str], here: dict[str, str]) -> list[str]:
 
 @click.command()
 @click.argument("operations", nargs=-1)
-@click.option("--update", is_flag=True, help="Write what is counted as the new budget.")
+@click.option("--update", is_flag=True, help="Make what is counted the budget, where it is not within it.")
 @click.option(
     "--budget",
     "file",
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     default=ROOT / "bench" / "budget.toml",
-    help="The file.",
+    help="Another file: your own budget, on a machine of other builds.",
 )
 @click.option(
     "--source",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=ROOT / "src",
-    help="Where the package is.",
+    help="The folder that the package is in.",
 )
-def main(operations: Sequence[str], update: bool, file: Path, source: Path) -> None:
+def main(operations: tuple[str, ...], update: bool, file: Path, source: Path) -> None:
     """Count the instructions of every OPERATION, or of all, and compare them with the budget."""
-    recorded: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
-    budget: dict[str, int] = recorded.get("instructions", {})
+    for operation in operations or BUDGETED:
+        _try(operation)
     try:
-        found = count(operations or BUDGETED, source=source)
+        builds = count((), source=source, layouts=1).builds
     except NoValgrindError as missing:
         click.echo(f"budget skipped: {missing}")
         return
-    if update:
-        _write(file, found, kept=budget if operations else {})
-        return
-    others = other_builds(recorded.get("builds", {}), found.builds)
-    if others:
-        click.echo("budget skipped: it was counted with other builds; --update counts one for these.")
+    recorded: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    others = other_builds(recorded.get("builds", {}), builds)
+    if others and (operations or not update):
+        click.echo(
+            "budget skipped: it was counted with other builds; --update, of all, counts one for these."
+        )
         click.echo("\n".join(f"  {line}" for line in others))
         return
-    named = {name: budget[name] for name in operations if name in budget} if operations else budget
-    findings = judge(named, found.instructions)
+    budget: dict[str, int] = {} if others else recorded["instructions"]
+    found = count(operations or BUDGETED, source=source).instructions
+    findings = judge({name: budget[name] for name in operations or budget if name in budget}, found)
     _print(findings)
-    sys.exit(any(finding.fails for finding in findings))
+    if update:
+        _write(file, builds, budget, findings)
+    elif failing := sum(finding.fails for finding in findings):
+        click.echo(f"{failing} over budget. Worth it? nox -s budget -- --update, and say what it buys.")
+        sys.exit(1)
 
 
-def _write(file: Path, found: Counts, kept: dict[str, int]) -> None:
-    table = {"builds": found.builds, "instructions": {**kept, **found.instructions}}
-    file.write_text(_HEAD + tomli_w.dumps(table), "utf-8")
-    click.echo(f"{len(found.instructions)} budgets written to {file.name}")
+def _try(operation: str) -> None:
+    """Run it once, so that a slip in it is told without valgrind around it."""
+    try:
+        exec(operation, dict(NAMES))  # noqa: S102 - an operation is a statement
+    except Exception as slip:  # noqa: BLE001 - whatever it is
+        raise click.ClickException(f"{operation}: {type(slip).__name__}: {slip}") from None
+
+
+def _write(file: Path, builds: dict[str, str], budget: dict[str, int], findings: list[Finding]) -> None:
+    """What is within its budget keeps it: so a change shows what it changed."""
+    new = {finding.operation: finding.measured for finding in findings if finding.verdict}
+    kept = {**budget, **new}
+    instructions = {name: kept[name] for name in [*BUDGETED, *kept] if kept.get(name) is not None}
+    file.write_text(_HEAD + tomli_w.dumps({"builds": builds, "instructions": instructions}), "utf-8")
+    click.echo(f"written to {file.name}: {len(new)} of {len(instructions)} changed")
 
 
 def _print(findings: list[Finding]) -> None:
@@ -127,8 +142,9 @@ def _print(findings: list[Finding]) -> None:
         figures = (
             f"{figure:,}" if figure is not None else "–" for figure in (finding.budget, finding.measured)
         )
+        change = f"{finding.change:+.1%}" if finding.budget and finding.measured else "–"
         style = "red" if finding.fails else "yellow" if finding.verdict else None
-        table.add_row(finding.operation, *figures, f"{finding.change:+.1%}", finding.verdict, style=style)
+        table.add_row(finding.operation, *figures, change, finding.verdict, style=style)
     console = Console(highlight=False)
     (console if console.is_terminal else Console(width=140, highlight=False)).print(table)
 

@@ -72,6 +72,7 @@ BUDGETED = (
     "decode_server(response_done)",
     "decode_server(rate_limits_updated)",
     "decode_server(unknown)",
+    "decode_server(unknown); decode_server(small_delta)",
     "decode_server(malformed)",
     "decode_server(with_unknown_kind)",
     "decode_client(append_6kB)",

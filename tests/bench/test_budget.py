@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from tests.conftest import HERE
 
-DECODE = "decode_server(small_delta)"
+DECODE, ID = "decode_server(small_delta)", "new_event_id()"
 BUILDS = {"python": "3.11.7", "msgspec": "0.22.0 abc"}
 
 
@@ -65,6 +65,7 @@ def test_what_is_over_is_told_with_its_figures(file: Path, monkeypatch: pytest.M
     assert result.exit_code == 1
     (line,) = [line.split() for line in result.stdout.splitlines() if "OVER" in line]
     assert line == ["b()", "1,000", "1,534", "+53.4%", "OVER", "BUDGET"]
+    assert "1 over budget. Worth it?" in result.stdout
 
 
 def test_what_is_within_passes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,18 +97,52 @@ def test_without_valgrind_it_says_how_to_get_it(file: Path, monkeypatch: pytest.
         count([DECODE])
 
 
-def test_an_update_writes_what_is_counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record(file, {"a()": 1, "gone()": 2})
-    counting(monkeypatch, {"a()": 1000})
-    assert run("--budget", file, "--update").exit_code == 0
-    assert tomllib.loads(file.read_text()) == {"builds": BUILDS, "instructions": {"a()": 1000}}
+def test_an_update_writes_what_is_not_within_its_budget(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(file, {"over()": 900, "within()": 1001, "under()": 1100, "gone()": 2})
+    counting(monkeypatch, {"over()": 1000, "within()": 1000, "under()": 1000, "new()": 1000})
+    result = run("--budget", file, "--update")
+    assert result.exit_code == 0
+    assert "OVER BUDGET" in result.stdout  # It is shown before it is accepted.
+    assert tomllib.loads(file.read_text()) == {
+        "builds": BUILDS,
+        "instructions": {"over()": 1000, "within()": 1001, "under()": 1000, "new()": 1000},
+    }
 
 
 def test_an_update_of_some_keeps_the_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record(file, {"a()": 1, "b()": 2})
-    counting(monkeypatch, {"a()": 1000})
-    run("--budget", file, "--update", "a()")
-    assert tomllib.loads(file.read_text())["instructions"] == {"a()": 1000, "b()": 2}
+    record(file, {ID: 1, "other()": 2})
+    counting(monkeypatch, {ID: 1000})
+    run("--budget", file, "--update", ID)
+    assert tomllib.loads(file.read_text())["instructions"] == {ID: 1000, "other()": 2}
+
+
+def test_a_budget_is_of_one_build(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else some counts would be of this build, and be judged with the others by another's."""
+    record(file, {ID: 1, "other()": 2}, {**BUILDS, "python": "3.13.0"})
+    before = file.read_text()
+    counting(monkeypatch, {ID: 1000})
+    assert "skipped" in run("--budget", file, "--update", ID).stdout
+    assert file.read_text() == before
+    run("--budget", file, "--update")
+    assert tomllib.loads(file.read_text()) == {"builds": BUILDS, "instructions": {ID: 1000}}
+
+
+def test_a_budget_of_ones_own_begins_with_an_update(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting(monkeypatch, {ID: 1000})
+    assert "--update" in run("--budget", file).stdout
+    assert not file.exists()
+    run("--budget", file, "--update")
+    assert run("--budget", file).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "slip"),
+    [("no_such()", "NameError"), ("encode(", "SyntaxError"), ("1 / 0", "ZeroDivisionError")],
+)
+def test_a_slip_in_an_operation_is_told(file: Path, operation: str, slip: str) -> None:
+    result = run("--budget", file, operation)
+    assert result.exit_code == 1
+    assert f"{operation}: {slip}" in result.output
 
 
 def test_every_operation_has_a_budget() -> None:
