@@ -80,7 +80,6 @@ def reject(reason: object) -> NoReturn:
 _EVENTS = (RealtimeClientEvent, RealtimeServerEvent, TranslationClientEvent, TranslationServerEvent)
 _NAMES = {name.encode(): sys.intern(name.value) for events in _EVENTS for name in events}
 _FRONTS = {b'{"type":%b"%b"' % (space, name): _NAMES[name] for space in (b"", b" ") for name in _NAMES}
-_END = max(map(len, _FRONTS))
 _MIDST = slice(25, 35)
 
 
@@ -134,13 +133,22 @@ def _front(data: Data, size: int) -> bytes:
 
 
 def _probe_name(data: Data) -> str | None:
-    front = data[:_END] if type(data) is bytes else _front(data, _END)
-    begin = 9 if front[:9] == b'{"type":"' else 10 if front[:10] == b'{"type": "' else 0
-    name, quote, _ = front[begin:].partition(b'"') if begin else (b"", b"", b"")
-    if not quote:
+    """The type where it stands first, or behind an event id alone; names and id spelled as they read."""
+    front = data[:_FRONT] if type(data) is bytes else _front(data, _FRONT)
+    if front[:9] == b'{"type":"':
+        rest = front[9:]
+    elif front[:10] == b'{"type": "':
+        rest = front[10:]
+    elif front[:13] == b'{"event_id":"':
+        id_, _, rest = front[13:].partition(b'","type":"')
+        if not id_.translate(None, b"_-").isalnum():
+            return None
+    else:
         return None
-    is_plain = name.translate(None, b"._").isalnum()  # spelled as it reads
-    return _NAMES.get(name) or (name.decode() if is_plain else None)
+    name, quote, _ = rest.partition(b'"')
+    if not (quote and name.translate(None, b"._").isalnum()):
+        return None
+    return _NAMES.get(name) or name.decode()
 
 
 def _probe_front(data: Data) -> str | None:

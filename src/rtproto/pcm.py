@@ -22,7 +22,7 @@ from msgspec import UNSET
 
 from rtproto._encode import to_json
 from rtproto._envelope import Data, probe_type
-from rtproto._members import find
+from rtproto._members import read_members
 from rtproto._salvage import Misfit
 from rtproto._struct import Event, Maybe
 from rtproto.errors import InvalidEvent, NoSuchPath
@@ -274,10 +274,9 @@ def _may_hold(field: str, rest: bytes | bytearray) -> bool:
     if rest == b"}":
         return False
     try:
-        find(b'{"":""' + rest, (field,))
-    except Misfit as misfit:
-        return not misfit.path
-    return True
+        return field in read_members(b'{"":""' + rest)
+    except Misfit:
+        return True
 
 
 def _decoded(name: str, base64: bytes | memoryview) -> bytes:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from bench.pages import PARTS, filled, table
+from bench.pages import PARTS, SHOWN, filled, table
 
 from rtproto.bench import Report, built_in_tasks
 from rtproto.bench.peers import load
@@ -18,6 +18,11 @@ def test_a_page_shows_the_last_run(page: object) -> None:
     text = page.read_text("utf-8")  # type: ignore[attr-defined]
     assert filled(text, LATEST) == text
     assert "bench/results/chart.svg" in text
+
+
+def test_every_shown_row_is_measured() -> None:
+    measured = {(task.operation, task.case.name) for task in built_in_tasks()}
+    assert {*SHOWN} <= measured
 
 
 def test_every_part_is_on_a_page() -> None:

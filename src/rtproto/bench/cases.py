@@ -164,6 +164,20 @@ def _audio(kilobytes: float, count: int) -> tuple[bytes, ...]:
     )
 
 
+def _id_first(frame: bytes) -> bytes:
+    """As Azure Voice Live writes it."""
+    event = json.loads(frame)
+    return json.dumps({"event_id": event.pop("event_id"), **event}, separators=(",", ":")).encode()
+
+
+def _audio_not_last(frame: bytes) -> bytes:
+    """As xAI writes it."""
+    event = json.loads(frame)
+    return json.dumps(
+        {"type": event["type"], "delta": event["delta"], **event}, separators=(",", ":")
+    ).encode()
+
+
 def _appends(size: int, count: int) -> tuple[bytes, ...]:
     return tuple(
         _frame(number, "input_audio_buffer.append", audio=_base64(size, number)) for number in range(count)
@@ -216,6 +230,8 @@ def built_in() -> dict[str, Case]:
         Case("rate_limits.updated", _copies("rate_limits.updated", rate_limits=_LIMITS)),
         Case("unknown event", unknown),
         Case("unknown and known in turn", tuple(chain(*zip(unknown, deltas, strict=True)))),
+        Case("small delta, its id first", tuple(map(_id_first, deltas))),
+        Case("audio delta 6.6 kB, audio not last", tuple(map(_audio_not_last, _audio(6.6, 8)))),
         Case("malformed event", _copies("response.output_text.delta", **bad)),
         Case("a session", _session()),
         Case("append 6.5 kB", _appends(4800, 8)),

@@ -239,11 +239,11 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "encode into a buffer": (*_SIZES, "a session"),
     "make and encode a delta": ("small delta",),
     "make and encode a user's item": ("a word",),
-    "tell the type": (*_SIZES, "unknown event", "a session"),
+    "tell the type": (*_SIZES, "small delta, its id first", "unknown event", "a session"),
     "tell the type, pass on": ("small delta", "audio delta 32 kB", "a session"),
     "replace the event id": _SIZES,
     "set the session's model": ("session.created",),
-    "frame to PCM": _SIZES[1:],
+    "frame to PCM": (*_SIZES[1:], "audio delta 6.6 kB, audio not last"),
     "PCM to frame": ("append 6.5 kB", "append 32 kB"),
 }
 """The built-in cases that each operation is done to, by their names."""
