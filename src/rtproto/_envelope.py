@@ -104,7 +104,7 @@ _SPACE, _TEXT = rb"[ \t\r\n]*", rb'"[^"\\\x00-\x1f]*"'
 _MEMBER = rb'(?!"type")%b%b:%b%b%b,%b' % (_TEXT, _SPACE, _SPACE, _TEXT, _SPACE, _SPACE)
 _TYPE = rb'"type"%b:%b"([^"\\\x00-\x1f]*)"' % (_SPACE, _SPACE)
 _find_type = re.compile(rb"%b\{%b(?:%b)*%b" % (_SPACE, _SPACE, _MEMBER, _TYPE)).match
-_FRONT = 256
+_FRONT_BYTES = 256
 
 
 def probe_type(data: Data) -> str:
@@ -134,7 +134,7 @@ def _front(data: Data, size: int) -> bytes:
 
 def _probe_name(data: Data) -> str | None:
     """The type where it stands first, or behind an event id alone; names and id spelled as they read."""
-    front = data[:_FRONT] if type(data) is bytes else _front(data, _FRONT)
+    front = data[:_FRONT_BYTES] if type(data) is bytes else _front(data, _FRONT_BYTES)
     if front[:9] == b'{"type":"':
         rest = front[9:]
     elif front[:10] == b'{"type": "':
@@ -152,7 +152,7 @@ def _probe_name(data: Data) -> str | None:
 
 
 def _probe_front(data: Data) -> str | None:
-    found = _find_type(_front(data, _FRONT))
+    found = _find_type(_front(data, _FRONT_BYTES))
     return _name(found[1]) if found else None
 
 
