@@ -91,9 +91,18 @@ def test_an_invented_field_is_wrong() -> None:
 
 def test_frames_that_one_gets_wrong_are_left_out_for_both() -> None:
     mixed = Case("mixed", (*CASES["small delta"].frames[:2], *CASES["unknown event"].frames[:3]))
-    mine, theirs, problems = in_common(OPERATIONS["decode"], mixed, PEERS[0], BY_LABEL["pydantic"])
-    assert mine == theirs == [*CASES["small delta"].frames[:2]]
-    assert problems == {"refuses it: ValidationError": 3}
+    common = in_common(OPERATIONS["decode"], mixed, PEERS[0], BY_LABEL["pydantic"])
+    assert common.ours == common.theirs == [*CASES["small delta"].frames[:2]]
+    assert common.problems == {"refuses it: ValidationError": 3}
+
+
+def test_what_we_get_wrong_is_not_blamed_on_the_peer() -> None:
+    def refuse(_: bytes) -> None:
+        raise ValueError
+
+    ours = dataclasses.replace(PEERS[0], decode=refuse)
+    common = in_common(OPERATIONS["decode"], CASES["unknown event"], ours, BY_LABEL["pydantic"])
+    assert {*common.problems} == {"rtproto refuses it: ValueError"}
 
 
 def test_a_peer_that_cannot_says_why() -> None:

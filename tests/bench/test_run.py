@@ -1,5 +1,6 @@
 """A run pairs each peer with ours, round by round, and reports what it saw."""
 
+import json
 from collections import Counter
 
 import msgspec
@@ -7,9 +8,11 @@ import pytest
 
 from rtproto.bench import Frame, Report, Row, Task, built_in_tasks, capture_tasks, run
 from rtproto.bench.cases import built_in
-from rtproto.bench.measure import Pair, side_by_side, taken
+from rtproto.bench.footprint import hold
+from rtproto.bench.measure import Common, Pair, Taken, side_by_side
+from rtproto.bench.peers import load
 from rtproto.bench.results import Cell, cell_of
-from rtproto.bench.run import HOLD, IMPORT
+from rtproto.bench.run import HOLD, IMPORT, row_of
 
 CASES = built_in()
 
@@ -47,8 +50,8 @@ def test_a_cell_is_shown_in_few_characters(cell: Cell, text: str) -> None:
 
 
 def test_the_most_frequent_problem_is_told() -> None:
-    found = taken([], Counter({"rare": 1, "frequent": 5}))
-    assert (found.wrong, found.why) == (6, "frequent")
+    found = Common([b""] * 3, [b""] * 3, Counter({"rare": 1, "frequent": 5})).taken([])
+    assert (found.right, found.wrong, found.why) == (3, 6, "frequent")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,26 @@ def test_some_wrong_frames_are_noted_with_their_number() -> None:
     assert report.notes() == ["decode, all (3 of 10): x: refuses it"]
 
 
+def test_what_an_event_keeps_of_its_frame_counts() -> None:
+    """An Unknown holds the frame's bytes; a dict has copies of what is in it."""
+    (ours, *others), _ = load()
+    held = {peer.label: hold(CASES["unknown event"], ours, peer).pairs for peer in others}
+    size = CASES["unknown event"].mean_bytes
+    assert all(size < pair.ours < 3 * size for pair in held["json"])
+    assert held["openai"] == held["pydantic"] == []
+
+
+def test_what_rtproto_takes_is_of_the_peers_that_do_most_frames() -> None:
+    """Those that get some wrong are timed on the others, which may be the easy ones."""
+    few, all_ = (
+        Taken([Pair(seconds, 8e-6)], right, 4 - right, None) for seconds, right in ((1e-6, 2), (2e-6, 4))
+    )
+    peers = [peer for peer in load()[0] if peer.label in {"json", "pydantic"}]
+    row = row_of(Task("decode", CASES["response.done"]), peers, [[all_, few]])
+    assert row.ours == 2.0
+    assert (row.peers["json"].ratio, row.peers["pydantic"].ratio) == (4.0, 8.0)
+
+
 # Captures -------------------------------------------------------------------------------------
 
 
@@ -131,6 +154,29 @@ def test_a_capture_is_measured_where_it_can_be() -> None:
     assert found["set the session's model", "sessions"] == len(CASES["session.created"].frames)
     operations = {operation for operation, _ in found}
     assert not operations & {"frame to PCM", "make and encode a delta", "tell what is wrong"}
+
+
+@pytest.mark.parametrize(
+    ("direction", "frame"),
+    [
+        ("server", '{"type":"response.output_audio.delta","event_id":"e","delta":"not base64"}'),
+        ("server", '{"type":"response.output_audio.delta","event_id":"e"}'),
+        ("server", '{"type":"response.output_text.delta","delta":"no id"}'),
+        ("server", '{"type":"response.output_text.delta","event_id":"e","delta":5}'),
+        ("server", '{"type":"session.created","event_id":"e","session":null}'),
+        ("client", '{"type":"input_audio_buffer.append","audio":"Base64EncodedAudioData"}'),
+    ],
+)
+def test_what_an_operation_cannot_be_done_to_is_no_peers_fault(direction: str, frame: str) -> None:
+    name = json.loads(frame)["type"]
+    tasks = capture_tasks([Frame(direction, name, frame.encode())])  # type: ignore[arg-type]
+    special = {"frame to PCM", "PCM to frame", "make and encode a delta", "set the session's model"}
+    assert not {task.operation for task in tasks} & special
+
+
+def test_what_the_check_cannot_read_is_left_out() -> None:
+    deep = b'{"type":"response.done","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert capture_tasks([Frame("server", "response.done", deep)]) == []
 
 
 def test_an_empty_capture_has_nothing_to_measure() -> None:

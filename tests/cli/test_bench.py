@@ -1,6 +1,8 @@
 """``rtproto bench``: what peers take on one's own traffic, with what they cannot do."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rtproto.bench import peers
-from rtproto.cli import cli
+from rtproto.cli import _source, cli
 from tests.conftest import HERE
 
 SESSION = HERE.parent / "examples" / "session.jsonl"
@@ -54,7 +56,8 @@ def test_the_table_names_the_peers_and_what_they_cannot_do() -> None:
     assert result.exit_code == 0
     heading = next(line for line in result.stdout.splitlines() if "rtproto" in line and "json" in line)
     assert heading.split() == ["bytes", "rtproto", "json", "orjson", "msgspec", "pydantic", "openai"]
-    assert "* decode a client's: openai: parses server events only" in result.stdout
+    assert "– decode a client's: openai: parses server events only" in result.stdout
+    assert "the first 20 events, 0 lines skipped" in result.stderr
 
 
 def test_so_many_events_are_taken() -> None:
@@ -67,6 +70,36 @@ def test_so_many_events_are_taken() -> None:
         )
         == 5
     )
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_the_table_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_source, "_WIDE", columns)
+    result = run(SESSION)
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "…" not in result.stdout
+    assert ("bytes" in result.stdout) == (columns >= 110)
+    assert any(line.startswith("  all from the service") for line in lines)
+
+
+def test_no_payload_and_no_warning_is_printed() -> None:
+    frames = (
+        {
+            "type": "response.done",
+            "event_id": "e",
+            "response": {"id": "r", "status": "sekret", "output": [{}]},
+        },
+        {"type": "session.created", "event_id": "e", "session": {"type": "realtime", "model": "sekret"}},
+        {"type": "response.output_text.delta", "event_id": "e", "delta": "sekret"},
+        {"type": "input_audio_buffer.append", "audio": "sekret"},
+    )
+    data = "\n".join(map(json.dumps, frames)).encode()
+    result = subprocess.run(
+        [sys.executable, "-m", "rtproto", "bench", *QUICK, "-"], input=data, capture_output=True, check=True
+    )
+    assert b"sekret" not in result.stdout + result.stderr
+    assert result.stderr.decode().splitlines() == ["4 events, 0 lines skipped"]
 
 
 def test_a_capture_without_events_is_refused() -> None:

@@ -16,7 +16,7 @@ from rtproto.bench.peers import Peer, load
 from rtproto.bench.results import Report, Row, cell_of, rounded, this_machine
 from rtproto.capture import Direction
 
-__all__ = ["HOLD", "IMPORT", "Frame", "Task", "built_in_tasks", "capture_tasks", "run"]
+__all__ = ["HOLD", "IMPORT", "Frame", "Task", "built_in_tasks", "capture_tasks", "row_of", "run"]
 
 HOLD = "hold an event"
 """The operation whose figure is memory: the bytes of a decoded event while it is held."""
@@ -81,7 +81,7 @@ def run(tasks: list[Task], *, processes: int, rounds: int, tell: Callable[[str],
         processes=processes,
         rounds=rounds,
         remarks={peer.label: peer.remark for peer in (ours, *others)},
-        rows=[_row(task, others, found) for task, *found in zip(tasks, *takes, strict=True)],
+        rows=[row_of(task, others, found) for task, *found in zip(tasks, *takes, strict=True)],
     )
 
 
@@ -100,8 +100,8 @@ def _take(task: Task, ours: Peer, theirs: Peer, rounds: int) -> Taken:
     return take(OPERATIONS[task.operation], task.case, ours, theirs, rounds)
 
 
-def _row(task: Task, others: list[Peer], found: list[list[Taken]]) -> Row:
-    """What all processes found, a list of peers in each."""
+def row_of(task: Task, others: list[Peer], found: list[list[Taken]]) -> Row:
+    """The row that comes of a task: what was found in each process, of each peer."""
     by_peer = {peer.label: takes for peer, *takes in zip(others, *found, strict=True)}
     most = max(one.right for takes in by_peer.values() for one in takes)
     ours = [
