@@ -92,13 +92,15 @@ def _ends() -> dict[bytes, int]:
     for front in sorted(_FRONTS, key=lambda front: not front.endswith(b'.delta"')):
         space = b" " if front[8:9] == b" " else b""
         midst = (b'%b,%b"event_id":%b"' % (front, space, space))[_MIDST]
-        ends.setdefault(midst, len(front))
+        if len(midst) == _MIDST.stop - _MIDST.start:
+            ends.setdefault(midst, len(front))
     return ends
 
 
 _ENDS = _ends()
 _TEXT_FRONTS = {front.decode(): name for front, name in _FRONTS.items()}
-_TEXT_ENDS = {midst.decode(): end for midst, end in _ENDS.items()}
+_end = _ENDS.get
+_text_end = {midst.decode(): end for midst, end in _ENDS.items()}.get
 
 _SPACE, _TEXT = rb"[ \t\r\n]*", rb'"[^"\\\x00-\x1f]*"'
 _MEMBER = rb'(?!"type")%b%b:%b%b%b,%b' % (_TEXT, _SPACE, _SPACE, _TEXT, _SPACE, _SPACE)
@@ -116,14 +118,15 @@ def probe_type(data: Data) -> str:
     Raises:
         NotAnEvent: the data is not a JSON object with a string ``type``.
     """
-    # Two slices, two lookups: the front as a whole proves it. To look for the quote takes twice as long.
+    # Two slices, two lookups: the front as a whole proves it. To look for the quote takes half as much again.
     try:
         if type(data) is bytes:
-            return _FRONTS[data[: _ENDS[data[_MIDST]]]]
-        if type(data) is str:
-            return _TEXT_FRONTS[data[: _TEXT_ENDS[data[_MIDST]]]]
+            if end := _end(data[_MIDST]):
+                return _FRONTS[data[:end]]
+        elif type(data) is str and (end := _text_end(data[_MIDST])):
+            return _TEXT_FRONTS[data[:end]]
     except KeyError:
-        pass
+        pass  # Another name shares these bytes.
     return _probe_name(data) or _probe_front(data) or _probe_all(data)
 
 
@@ -146,9 +149,9 @@ def _probe_name(data: Data) -> str | None:
     else:
         return None
     name, quote, _ = rest.partition(b'"')
-    if not (quote and name.translate(None, b"._").isalnum()):
+    if not quote:
         return None
-    return _NAMES.get(name) or name.decode()
+    return _NAMES.get(name) or (name.decode() if name.translate(None, b"._").isalnum() else None)
 
 
 def _probe_front(data: Data) -> str | None:
