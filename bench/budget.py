@@ -73,7 +73,7 @@ def other_builds(recorded: dict[str, str], here: dict[str, str]) -> list[str]:
 
 
 @click.command()
-@click.argument("operations", nargs=-1)
+@click.argument("operations", nargs=-1, type=click.Choice(BUDGETED), metavar="[OPERATION]...")
 @click.option("--update", is_flag=True, help="Make what is counted the budget, where it is not within it.")
 @click.option(
     "--budget",
@@ -97,6 +97,8 @@ def main(operations: tuple[str, ...], update: bool, file: Path, source: Path) ->
     except NoValgrindError as missing:
         click.echo(f"budget skipped: {missing}")
         return
+    if not (file.exists() or update):
+        raise click.UsageError(f"there is no {file.name}: --update counts one")
     recorded: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
     others = other_builds(recorded.get("builds", {}), builds)
     if others and (operations or not update):

@@ -58,7 +58,7 @@ def count(
 
 def _count(program: str, statements: Sequence[str], source: str, calls: int) -> Counts:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    repeat = [sys.executable, str(ROOT / "bench" / "repeat.py"), str(calls), _version(program)]
+    repeat = [sys.executable, str(ROOT / "bench" / "repeat.py"), str(calls), _version(program), source]
     with tempfile.TemporaryDirectory() as folder:
         builds, *processes = subprocess.run(  # noqa: S603
             [program, *_TOOL, f"--cachegrind-out-file={folder}/%p", *repeat],

@@ -16,14 +16,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from rtproto.bench.measure import side_by_side
+from rtproto.bench.measure import SECONDS, side_by_side
 
 __all__ = ["TABLES", "Ratio", "Ratios", "check", "measure"]
 
 TABLES = ("decoding", "choices", "speaking", "frames")
 """The modules that have a table: each in its ``RATIOS``."""
-
-_SECONDS = 0.002
 
 
 class Ratio(NamedTuple):
@@ -69,7 +67,7 @@ def measure(row: Ratio, names: Mapping[str, Any], rounds: int) -> list[float]:
 def _timer(statement: str, names: Mapping[str, Any]) -> Any:
     timer = Timer(statement, globals=dict(names))
     timer.timeit(3)
-    calls = max(1, math.ceil(_SECONDS / timer.timeit(1)))
+    calls = max(1, math.ceil(SECONDS / timer.timeit(1)))
     return lambda: timer.timeit(calls) / calls
 
 

@@ -18,6 +18,8 @@ from timeit import Timer
 import pybase64
 from counted import NAMES
 
+import rtproto
+
 WARM_UP = 100
 
 
@@ -51,15 +53,18 @@ def child(timer: Timer, calls: int) -> int:
     """A process that makes so many calls and ends; its number."""
     process = os.fork()
     if not process:
-        timer.timeit(calls)
-        os._exit(0)
-    os.waitpid(process, 0)
+        try:
+            timer.timeit(calls)
+        finally:
+            os._exit(sys.exc_info()[0] is not None)
+    assert os.waitpid(process, 0)[1] == 0, "a statement fails when it is repeated"
     return process
 
 
 def main() -> None:
     """Repeat the statements that standard input has, so many times as the argument says."""
-    calls = int(sys.argv[1])
+    calls, source = int(sys.argv[1]), Path(sys.argv[3]).resolve()
+    assert source in Path(rtproto.__file__).resolve().parents, f"there is no rtproto in {source.name}"
     print(json.dumps(builds()), flush=True)
     timers = [Timer(statement, globals=NAMES) for statement in json.load(sys.stdin)]
     kept = ballast()

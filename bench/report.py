@@ -31,6 +31,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
 )
 def main(processes: int, rounds: int, only_draw: bool, to: Path) -> None:
     """Measure all peers, and write the results, the chart and the pages that show them."""
+    to = to.resolve()
     to.mkdir(parents=True, exist_ok=True)
     latest = to / "latest.json"
     if not only_draw:

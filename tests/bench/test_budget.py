@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_other_builds_are_told_and_judge_nothing(file: Path, monkeypatch: pytest
 
 def test_without_valgrind_it_says_how_to_get_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    result = run("--budget", file)
+    result = run("--budget", file, "--update")
     assert result.exit_code == 0
     assert "skipped" in result.stdout
     assert "apt-get install valgrind" in result.stdout
@@ -129,18 +130,28 @@ def test_a_budget_is_of_one_build(file: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_budget_of_ones_own_begins_with_an_update(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counting(monkeypatch, {ID: 1000})
-    assert "--update" in run("--budget", file).stdout
-    assert not file.exists()
+    result = run("--budget", file)
+    assert result.exit_code == 2
+    assert "there is no budget.toml: --update counts one" in result.output
     run("--budget", file, "--update")
     assert run("--budget", file).exit_code == 0
+
+
+def test_an_operation_is_one_of_those_that_have_a_budget(file: Path) -> None:
+    result = run("--budget", file, "--update", "1 + 1")
+    assert result.exit_code == 2
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
     ("operation", "slip"),
     [("no_such()", "NameError"), ("encode(", "SyntaxError"), ("1 / 0", "ZeroDivisionError")],
 )
-def test_a_slip_in_an_operation_is_told(file: Path, operation: str, slip: str) -> None:
-    result = run("--budget", file, operation)
+def test_a_slip_in_an_operation_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, operation: str, slip: str
+) -> None:
+    monkeypatch.setattr(budget, "BUDGETED", (operation,))
+    result = run("--budget", file, "--update")
     assert result.exit_code == 1
     assert f"{operation}: {slip}" in result.output
 
@@ -165,7 +176,33 @@ def slowed(folder: Path, steps: int) -> Path:
     return source
 
 
-@pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind counts, and is not installed")
+needs_valgrind = pytest.mark.skipif(
+    not shutil.which("valgrind"), reason="valgrind counts, and is not installed"
+)
+
+
+@needs_valgrind
+def test_a_count_is_per_call_and_says_what_it_holds_for() -> None:
+    few, many = (count([DECODE, ID], calls=calls, layouts=1) for calls in (250, 1000))
+    assert few.builds == many.builds
+    assert few.builds.keys() == {"python", "machine", "valgrind", "libc", "msgspec", "pybase64"}
+    assert few.instructions == pytest.approx(many.instructions, rel=0.02)
+    assert many.instructions[DECODE] > many.instructions[ID] > 1000
+
+
+@needs_valgrind
+def test_only_the_package_that_is_meant_is_counted(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        count([DECODE], source=tmp_path, layouts=1)
+
+
+@needs_valgrind
+def test_what_fails_when_it_is_repeated_is_not_counted() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        count(["buffer.append(0); 1 / (len(buffer) < 300)"], layouts=1)
+
+
+@needs_valgrind
 def test_a_slowdown_of_five_percent_in_decode_server_closes_it(tmp_path: Path, file: Path) -> None:
     as_it_is, builds = (
         (found := count([DECODE], source=slowed(tmp_path, 0))).instructions[DECODE],

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from rtproto.bench import built_in_tasks, operations
+from rtproto.bench import built_in_tasks
 from rtproto.bench.cases import Case, built_in
 from rtproto.bench.measure import in_common
 from rtproto.bench.operations import BUILT_IN, OPERATIONS, Operation
-from rtproto.bench.peers import MODULES, Cannot, Peer, load
+from rtproto.bench.peers import ADDRESS, EDITED, MODULES, Peer, cannot, load
 
 PEERS, MISSING = load()
 BY_LABEL = {peer.label: peer for peer in PEERS}
@@ -22,7 +22,7 @@ NO = {
     ("decode", "pydantic", "refuses it: ValidationError"),
     ("decode", "openai", "takes it for conversation.created"),
     ("decode a client's", "openai", "parses server events only"),
-    ("tell what is wrong", "openai", "does not look: it fills its models unchecked"),
+    ("tell what is wrong", "openai", "fills a model unchecked where validation refuses"),
     *(("tell what is wrong", label, DICTS) for label in ("json", "orjson", "msgspec")),
     *((BUFFERS, label, "makes a new str") for label in ("json", "pydantic", "openai")),
     (BUFFERS, "orjson", "makes new bytes"),
@@ -49,15 +49,14 @@ def test_what_no_peer_does_is_known() -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.label)
 def test_a_decoded_event_is_all_of_the_frame(peer: Peer) -> None:
-    decode: Any = peer.decode
     for case in BUILT_IN["decode"]:
         for frame in CASES[case].frames:
             if not OPERATIONS["decode"].problem(peer, frame):
-                assert peer.read(decode(frame)) == json.loads(frame)
+                assert peer.read(peer.decode(frame)) == json.loads(frame)
 
 
 def test_every_piece_of_work_is_an_operation() -> None:
-    told = {"label", "libraries", "modules", "remark", "kind", "read"}
+    told = {"label", "libraries", "imports", "remark", "models", "kind", "read"}
     pieces = {field.name for field in dataclasses.fields(Peer)} - told
     assert {operation.work for operation in OPERATIONS.values()} == pieces
     assert BUILT_IN.keys() == OPERATIONS.keys()
@@ -81,12 +80,60 @@ def test_a_type_that_is_wrong_is_not_timed() -> None:
     assert OPERATIONS["tell what is wrong"].problem(peer, CASES["malformed event"].frames[0])
 
 
+DELTA, SESSION = CASES["small delta"].frames[0], CASES["session.created"].frames[0]
+EVENT, HELD = json.loads(DELTA), json.loads(SESSION)
+LACKING = {name: value for name, value in EVENT.items() if name != "delta"}
+MADE = {
+    "type": "response.output_text.delta",
+    **ADDRESS,
+    "event_id": EVENT["event_id"],
+    "delta": EVENT["delta"],
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "frame", "result"),
+    [
+        ("decode", DELTA, LACKING),
+        ("decode", DELTA, {**EVENT, "type": "error"}),
+        ("encode", DELTA, json.dumps(LACKING)),
+        ("replace the event id", DELTA, json.dumps(EVENT)),
+        ("replace the event id", DELTA, json.dumps({**LACKING, "event_id": EDITED})),
+        ("set the session's model", SESSION, json.dumps({**HELD, "session": {"model": EDITED}})),
+        ("set the session's model", SESSION, SESSION),
+        ("make and encode a delta", DELTA, json.dumps({**MADE, "item_id": MADE["response_id"]})),
+        ("make and encode a delta", DELTA, json.dumps({**MADE, "event_id": "event_2"})),
+        ("tell the type, pass on", DELTA, ("error", DELTA)),
+        ("tell the type, pass on", DELTA, ("response.output_text.delta", json.dumps(EVENT).encode())),
+        (
+            "tell what is wrong",
+            CASES["malformed event"].frames[0],
+            CASES["malformed event"].frames[0].decode(),
+        ),
+    ],
+)
+def test_half_a_result_is_not_timed(operation: str, frame: bytes, result: Any) -> None:
+    json_peer = BY_LABEL["json"]
+    name = OPERATIONS[operation].work
+    # As read by the peer's own events, all of a frame is there to be sent.
+    right = {name: lambda _: result, **({} if name == "decode" else {"decode": json.loads})}
+    assert OPERATIONS[operation].problem(dataclasses.replace(json_peer, **right), frame)
+
+
+def test_a_delta_that_is_made_is_right() -> None:
+    peer = dataclasses.replace(PEERS[0], make_delta=lambda _: json.dumps(MADE))
+    assert OPERATIONS["make and encode a delta"].problem(peer, DELTA) is None
+
+
 def test_an_invented_field_is_wrong() -> None:
     def decode(frame: bytes) -> Any:
         return {**json.loads(frame), "invented": None}
 
     peer = dataclasses.replace(BY_LABEL["json"], decode=decode)
-    assert OPERATIONS["decode"].problem(peer, CASES["small delta"].frames[0]) == "gives something else"
+    assert OPERATIONS["decode"].problem(peer, CASES["small delta"].frames[0])
+    assert OPERATIONS["decode"].problem(
+        dataclasses.replace(peer, models=True), CASES["small delta"].frames[0]
+    )
 
 
 def test_frames_that_one_gets_wrong_are_left_out_for_both() -> None:
@@ -106,10 +153,8 @@ def test_what_we_get_wrong_is_not_blamed_on_the_peer() -> None:
 
 
 def test_a_peer_that_cannot_says_why() -> None:
-    peer = dataclasses.replace(PEERS[0], decode=Cannot("has no time"))
+    peer = dataclasses.replace(PEERS[0], decode=cannot("has no time"))
     assert OPERATIONS["decode"].problem(peer, b"{}") == "has no time"
-    with pytest.raises(operations.CannotDo, match="has no time"):
-        OPERATIONS["decode"].work_of(peer)
 
 
 def test_the_cases_are_as_large_as_they_say() -> None:

@@ -1,15 +1,19 @@
 """A run pairs each peer with ours, round by round, and reports what it saw."""
 
+import dataclasses
 import json
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
-from rtproto.bench import Frame, Report, Row, Task, built_in_tasks, capture_tasks, run
+from rtproto.bench import Frame, Report, Row, Task, built_in_tasks, capture_tasks, footprint, measure, run
 from rtproto.bench.cases import built_in
-from rtproto.bench.footprint import hold
+from rtproto.bench.footprint import hold, import_both
 from rtproto.bench.measure import Common, Pair, Taken, side_by_side
+from rtproto.bench.operations import OPERATIONS
 from rtproto.bench.peers import load
 from rtproto.bench.results import Cell, cell_of
 from rtproto.bench.run import HOLD, IMPORT, row_of
@@ -129,6 +133,72 @@ def test_what_rtproto_takes_is_of_the_peers_that_do_most_frames() -> None:
     row = row_of(Task("decode", CASES["response.done"]), peers, [[all_, few]])
     assert row.ours == 2.0
     assert (row.peers["json"].ratio, row.peers["pydantic"].ratio) == (4.0, 8.0)
+
+
+class Clock:
+    """Each look at it finds it where work has put it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> Callable[[Any], None]:
+        def work(_: Any) -> None:
+            self.now += seconds
+
+        return work
+
+
+def test_a_timing_is_of_one_frame_by_one_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(measure, "perf_counter", clock)
+    operation = OPERATIONS["decode"]._replace(is_right=lambda *_: True)
+    ours, theirs = (
+        dataclasses.replace(load()[0][0], decode=clock.work(seconds)) for seconds in (0.0001, 0.0003)
+    )
+    found = measure.take(operation, CASES["response.done"], ours, theirs, 3)
+    assert [tuple(map(pytest.approx, pair)) for pair in found.pairs] == [(0.0001, 0.0003)] * 3
+    assert (found.right, found.wrong) == (len(CASES["response.done"].frames), 0)
+
+
+def test_a_timing_is_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, seen = Clock(), Counter[bytes]()
+    monkeypatch.setattr(measure, "perf_counter", clock)
+
+    def decode(frame: bytes) -> None:
+        seen[frame] += 1
+        clock.now += 0.01
+
+    operation = OPERATIONS["decode"]._replace(is_right=lambda *_: True)
+    peer = dataclasses.replace(load()[0][0], decode=decode)
+    measure.take(operation, CASES["response.done"], peer, peer, 1)
+    assert seen.keys() == {*CASES["response.done"].frames}
+    assert len({*seen.values()}) == 1
+
+
+def test_what_is_held_is_what_is_counted() -> None:
+    ours, *_ = load()[0]
+    kept = dataclasses.replace(ours, decode=lambda _: bytes(10_000))
+    twice = dataclasses.replace(ours, decode=lambda _: [bytes(10_000), bytes(10_000)])
+    dropped = dataclasses.replace(ours, decode=lambda _: len(bytes(1_000_000)))
+    operation = OPERATIONS["decode"]._replace(is_right=lambda *_: True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(footprint, "_DECODE", operation)
+        (pair,) = hold(CASES["small delta"], kept, twice).pairs
+        (small,) = hold(CASES["small delta"], kept, dropped).pairs
+    assert pair.ours == pytest.approx(10_000, rel=0.02)
+    assert pair.theirs == pytest.approx(20_000, rel=0.02)
+    assert small.theirs < 100
+
+
+def test_an_import_is_timed_in_a_fresh_interpreter() -> None:
+    quick, slow = (
+        dataclasses.replace(load()[0][0], imports=f"import time; time.sleep({seconds})")
+        for seconds in (0, 0.2)
+    )
+    for pair in import_both(quick, slow, 1).pairs:
+        assert pair.theirs > 0.2 > pair.ours
 
 
 # Captures -------------------------------------------------------------------------------------

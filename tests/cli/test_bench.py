@@ -57,7 +57,7 @@ def test_the_table_names_the_peers_and_what_they_cannot_do() -> None:
     heading = next(line for line in result.stdout.splitlines() if "rtproto" in line and "json" in line)
     assert heading.split() == ["bytes", "rtproto", "json", "orjson", "msgspec", "pydantic", "openai"]
     assert "– decode a client's: openai: parses server events only" in result.stdout
-    assert "the first 20 events, 0 lines skipped" in result.stderr
+    assert "the first 20 events\n" in result.stderr
 
 
 def test_so_many_events_are_taken() -> None:
@@ -99,7 +99,32 @@ def test_no_payload_and_no_warning_is_printed() -> None:
         [sys.executable, "-m", "rtproto", "bench", *QUICK, "-"], input=data, capture_output=True, check=True
     )
     assert b"sekret" not in result.stdout + result.stderr
-    assert result.stderr.decode().splitlines() == ["4 events, 0 lines skipped"]
+    assert result.stderr.decode().splitlines() == ["4 events"]
+
+
+def test_what_is_not_taken_is_counted() -> None:
+    lines = (
+        '{"type":"session.output_audio.delta","event_id":"e","delta":"AAAA","elapsed_ms":1}',
+        "nothing",
+        "[1]",
+        '{"type":"error","event_id":"e","error":{"type":"x","message":""}}',
+    )
+    result = run("-", "--json", data="\n".join(lines).encode())
+    assert result.stderr == "1 events, 1 of a translation session left out, 2 lines skipped\n"
+    assert {row["frames"] for row in json.loads(result.stdout)["rows"]} == {1}
+
+
+def test_so_many_processes_and_rounds_are_run() -> None:
+    arguments = ["bench", str(SESSION), "--events", "2", "--processes", "2", "--rounds", "3", "--json"]
+    report = json.loads(CliRunner().invoke(cli, arguments).stdout)
+    assert (report["processes"], report["rounds"]) == (2, 3)
+
+
+def test_a_long_name_is_cut() -> None:
+    name = "x" * 5000
+    result = run("-", data=f'{{"type":"{name}"}}\n'.encode())
+    assert "x" * 20 in result.stdout
+    assert name not in result.stdout.replace(" ", "").replace("\n", "")
 
 
 def test_a_capture_without_events_is_refused() -> None:

@@ -13,9 +13,7 @@ from rtproto.bench.peers import Peer
 __all__ = ["hold", "import_both"]
 
 _DECODE = OPERATIONS["decode"]
-_IMPORT = (
-    "from time import perf_counter; began = perf_counter(); import {modules}; print(perf_counter() - began)"
-)
+_IMPORT = "from time import perf_counter; began = perf_counter(); {imports}; print(perf_counter() - began)"
 _IMPORTS = 3
 
 
@@ -29,11 +27,10 @@ def hold(case: Case, ours: Peer, theirs: Peer) -> Taken:
 
 def _held_bytes(peer: Peer, frames: list[bytes]) -> float:
     """Each frame is copied as from a socket: what an event keeps of it counts, and the rest does not."""
-    decode = _DECODE.work_of(peer)
-    first = [decode(frame) for frame in frames]  # What a parser keeps of keys is not of the event.
+    first = [peer.decode(frame) for frame in frames]  # What a parser keeps of keys is not of the event.
     tracemalloc.start()
     try:
-        events = [decode(bytes(bytearray(frame))) for frame in frames]
+        events = [peer.decode(bytes(bytearray(frame))) for frame in frames]
         return tracemalloc.get_traced_memory()[0] / len(events)
     finally:
         tracemalloc.stop()
@@ -42,13 +39,13 @@ def _held_bytes(peer: Peer, frames: list[bytes]) -> float:
 
 def import_both(ours: Peer, theirs: Peer, rounds: int) -> Taken:
     """The imports of both, each in a fresh interpreter, whose start is not timed."""
-    timers = _import_timer(ours.modules), _import_timer(theirs.modules)
+    timers = _import_timer(ours.imports), _import_timer(theirs.imports)
     for timer in timers:
         timer()  # Now there is bytecode.
     return Taken(side_by_side(*timers, rounds=min(rounds, _IMPORTS)), 0, 0, None)
 
 
-def _import_timer(modules: str) -> Timer:
-    command = [sys.executable, "-c", _IMPORT.format(modules=modules)]
+def _import_timer(imports: str) -> Timer:
+    command = [sys.executable, "-c", _IMPORT.format(imports=imports)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return lambda: float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)  # noqa: S603

@@ -9,9 +9,10 @@ from rtproto.bench.cases import Case
 from rtproto.bench.operations import Operation
 from rtproto.bench.peers import Peer
 
-__all__ = ["Common", "Pair", "Taken", "Timer", "in_common", "side_by_side", "take"]
+__all__ = ["SECONDS", "Common", "Pair", "Taken", "Timer", "in_common", "side_by_side", "take"]
 
-_SECONDS = 0.002  # of one timing, at least
+SECONDS = 0.002
+"""How long one timing takes, at least."""
 
 Timer: TypeAlias = Callable[[], float]
 """Does its work, and tells the seconds that one piece of it took."""
@@ -96,5 +97,5 @@ def _timer(operation: Operation, peer: Peer, given: list[Any]) -> Timer:
         return perf_counter() - began
 
     once(given)
-    things = given * max(1, round(_SECONDS / once(given)))
+    things = given * max(1, round(SECONDS / once(given)))
     return lambda: once(things) / len(things)

@@ -5,12 +5,12 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rtproto.bench.peers import ADDRESS, EDITED, Cannot, Peer, Work
+from rtproto.bench.peers import ADDRESS, EDITED, CannotDo, Peer, Work
 from rtproto.capture import Direction
 from rtproto.event_types import RealtimeClientEvent as Client
 from rtproto.event_types import RealtimeServerEvent as Server
 
-__all__ = ["BUILT_IN", "OPERATIONS", "CannotDo", "Kind", "Operation"]
+__all__ = ["BUILT_IN", "OPERATIONS", "Kind", "Operation"]
 
 
 class Kind(NamedTuple):
@@ -69,10 +69,6 @@ _APPENDS = Kind("appends", "client", frozenset({Client.INPUT_AUDIO_BUFFER_APPEND
 _MALFORMED = Kind("malformed events", "server", frozenset())
 
 
-class CannotDo(Exception):
-    """A peer does not do the work; the message says why."""
-
-
 class Operation(NamedTuple):
     """What is done to a frame."""
 
@@ -82,27 +78,36 @@ class Operation(NamedTuple):
     """Which of a peer's pieces of work it is, by its name."""
     given: Callable[[Peer, bytes], Any]
     """What that is given for a frame: made before the clock runs."""
-    check: Callable[[Peer, Any, Any], str | None]
-    """What is wrong with a result, by the frame as plain Python objects; ``None``: nothing."""
+    is_right: Callable[[Peer, bytes, Any], bool]
+    """Whether a result is right, by the frame."""
     kind: Kind = _SERVER
     """The frames that it can be done to."""
 
-    def work_of(self, peer: Peer) -> Callable[[Any], Any]:
-        """A peer's work; raises ``CannotDo`` if it has none."""
+    def work_of(self, peer: Peer) -> Work:
+        """A peer's work."""
         work: Work = getattr(peer, self.work)
-        if isinstance(work, Cannot):
-            raise CannotDo(work.reason)
         return work
 
     def problem(self, peer: Peer, frame: bytes) -> str | None:
         """Why a peer's work on a frame is not right; ``None``: it is."""
         try:
             result = self.work_of(peer)(self.given(peer, frame))
-            return self.check(peer, json.loads(frame), result)
-        except CannotDo as refusal:
-            return str(refusal)
+        except CannotDo as reason:
+            return str(reason)
         except Exception as refusal:  # noqa: BLE001 - each peer refuses in its own way
             return f"refuses it: {type(refusal).__name__}"
+        try:
+            return None if self.is_right(peer, frame, result) else _wrong(peer, result)
+        except Exception:  # noqa: BLE001 - the result is not even of the kind that the check reads
+            return _wrong(peer, result)
+
+
+def _wrong(peer: Peer, result: Any) -> str:
+    """That it is wrong; and if it is an event, what it is taken for."""
+    try:
+        return f"takes it for {peer.kind(result)}"
+    except Exception:  # noqa: BLE001 - it is none
+        return "gives something else"
 
 
 # What a peer is given -------------------------------------------------------------------------
@@ -113,8 +118,7 @@ def _frame(_: Peer, frame: bytes) -> bytes:
 
 
 def _event(peer: Peer, frame: bytes) -> Any:
-    decode: Any = peer.decode
-    return decode(frame)
+    return peer.decode(frame)
 
 
 def _word(_: Peer, frame: bytes) -> str:
@@ -130,7 +134,7 @@ def _samples(_: Peer, frame: bytes) -> bytes:
     return base64.b64decode(json.loads(frame)["audio"], validate=True)
 
 
-# What is wrong with a result -------------------------------------------------------------------
+# Whether a result is right ----------------------------------------------------------------------
 
 
 def _holds(found: Any, wire: Any) -> bool:
@@ -142,80 +146,78 @@ def _holds(found: Any, wire: Any) -> bool:
     return bool(found == wire)
 
 
-def _unless(is_right: bool) -> str | None:
-    return None if is_right else "gives something else"
+def _is_event(peer: Peer, frame: bytes, event: Any) -> bool:
+    wire, found = json.loads(frame), peer.read(event)
+    is_whole = _holds(found, wire) if peer.models else found == wire
+    return is_whole and found["type"] == peer.kind(event) == wire["type"]
 
 
-def _event_is_right(peer: Peer, wire: Any, event: Any) -> str | None:
-    kind = peer.kind(event)
-    return _unless(_holds(peer.read(event), wire)) if kind == wire["type"] else f"takes it for {kind}"
+def _kept(peer: Peer, frame: bytes) -> list[Any]:
+    """What may be sent for a frame: all of it, or what the peer's own event has of it."""
+    return [json.loads(frame), peer.read(peer.decode(frame))]
 
 
-def _place_is_named(_: Peer, __: Any, told: Any) -> str | None:
-    return _unless("output_index" in (told or ""))
+def _is_sent(peer: Peer, frame: bytes, sent: Any) -> bool:
+    return json.loads(sent) in _kept(peer, frame)
 
 
-def _json_is_right(_: Peer, wire: Any, sent: Any) -> str | None:
-    found = json.loads(sent)
-    return _unless(found["type"] == wire["type"] and _holds(found, wire))
+def _is_replaced(peer: Peer, frame: bytes, sent: Any) -> bool:
+    return json.loads(sent) in [{**event, "event_id": EDITED} for event in _kept(peer, frame)]
 
 
-def _delta_is_right(_: Peer, wire: Any, sent: Any) -> str | None:
-    found = json.loads(sent)
-    is_whole = found.keys() == {"type", "event_id", *ADDRESS, "delta"}
-    return _unless(is_whole and all(found[name] == wire[name] for name in ("event_id", "delta")))
+def _is_model_set(peer: Peer, frame: bytes, sent: Any) -> bool:
+    kept = _kept(peer, frame)
+    return json.loads(sent) in [{**event, "session": {**event["session"], "model": EDITED}} for event in kept]
 
 
-def _item_is_right(_: Peer, wire: Any, sent: Any) -> str | None:
-    content = [{"type": "input_text", "text": wire["delta"]}]
+def _names_the_place(_: Peer, frame: bytes, told: Any) -> bool:
+    return "output_index" in told and json.loads(frame)["event_id"] not in told
+
+
+def _is_delta(_: Peer, frame: bytes, sent: Any) -> bool:
+    new = {key: value for key, value in json.loads(frame).items() if key in ("event_id", "delta")}
+    return bool(json.loads(sent) == {"type": Server.RESPONSE_OUTPUT_TEXT_DELTA, **ADDRESS, **new})
+
+
+def _is_item(_: Peer, frame: bytes, sent: Any) -> bool:
+    content = [{"type": "input_text", "text": json.loads(frame)["delta"]}]
     item = {"type": "message", "role": "user", "content": content}
-    return _unless(json.loads(sent) == {"type": "conversation.item.create", "item": item})
+    return bool(json.loads(sent) == {"type": "conversation.item.create", "item": item})
 
 
-def _type_is_right(_: Peer, wire: Any, name: Any) -> str | None:
-    return _unless(name == wire["type"])
+def _is_type(_: Peer, frame: bytes, name: Any) -> bool:
+    return bool(name == json.loads(frame)["type"])
 
 
-def _type_and_frame_are_right(_: Peer, wire: Any, found: Any) -> str | None:
-    name, data = found
-    return _unless(name == wire["type"] and json.loads(data) == wire)
+def _is_type_and_frame(_: Peer, frame: bytes, found: Any) -> bool:
+    return bool(found == (json.loads(frame)["type"], frame))
 
 
-def _id_is_replaced(peer: Peer, wire: Any, sent: Any) -> str | None:
-    is_there = json.loads(sent)["event_id"] == EDITED
-    return _json_is_right(peer, {**wire, "event_id": EDITED}, sent) if is_there else _unless(False)
+def _is_pcm(_: Peer, frame: bytes, samples: Any) -> bool:
+    return bool(samples == base64.b64decode(json.loads(frame)["delta"], validate=True))
 
 
-def _model_is_set(peer: Peer, wire: Any, sent: Any) -> str | None:
-    edited = {**wire, "session": {**wire["session"], "model": EDITED}}
-    is_there = json.loads(sent)["session"]["model"] == EDITED
-    return _json_is_right(peer, edited, sent) if is_there else _unless(False)
-
-
-def _pcm_is_right(_: Peer, wire: Any, samples: Any) -> str | None:
-    return _unless(samples == base64.b64decode(wire["delta"], validate=True))
-
-
-def _append_is_right(_: Peer, wire: Any, sent: Any) -> str | None:
-    return _unless(json.loads(sent) == {"type": "input_audio_buffer.append", "audio": wire["audio"]})
+def _is_append(_: Peer, frame: bytes, sent: Any) -> bool:
+    append = {"type": "input_audio_buffer.append", "audio": json.loads(frame)["audio"]}
+    return bool(json.loads(sent) == append)
 
 
 # The tables -----------------------------------------------------------------------------------
 
 _ALL = (
-    Operation("decode", "decode", _frame, _event_is_right),
-    Operation("decode a client's", "decode_client", _frame, _event_is_right, _CLIENT),
-    Operation("tell what is wrong", "fault", _frame, _place_is_named, _MALFORMED),
-    Operation("encode", "encode", _event, _json_is_right),
-    Operation("encode into a buffer", "encode_into", _event, _json_is_right),
-    Operation("make and encode a delta", "make_delta", _id_and_word, _delta_is_right, _TEXT),
-    Operation("make and encode a user's item", "make_item", _word, _item_is_right, _TEXT),
-    Operation("tell the type", "probe", _frame, _type_is_right),
-    Operation("tell the type, pass on", "forward", _frame, _type_and_frame_are_right),
-    Operation("replace the event id", "replace", _frame, _id_is_replaced),
-    Operation("set the session's model", "set_model", _frame, _model_is_set, _SESSIONS),
-    Operation("frame to PCM", "to_pcm", _frame, _pcm_is_right, _AUDIO),
-    Operation("PCM to frame", "from_pcm", _samples, _append_is_right, _APPENDS),
+    Operation("decode", "decode", _frame, _is_event),
+    Operation("decode a client's", "decode_client", _frame, _is_event, _CLIENT),
+    Operation("tell what is wrong", "fault", _frame, _names_the_place, _MALFORMED),
+    Operation("encode", "encode", _event, _is_sent),
+    Operation("encode into a buffer", "encode_into", _event, _is_sent),
+    Operation("make and encode a delta", "make_delta", _id_and_word, _is_delta, _TEXT),
+    Operation("make and encode a user's item", "make_item", _word, _is_item, _TEXT),
+    Operation("tell the type", "probe", _frame, _is_type),
+    Operation("tell the type, pass on", "forward", _frame, _is_type_and_frame),
+    Operation("replace the event id", "replace", _frame, _is_replaced),
+    Operation("set the session's model", "set_model", _frame, _is_model_set, _SESSIONS),
+    Operation("frame to PCM", "to_pcm", _frame, _is_pcm, _AUDIO),
+    Operation("PCM to frame", "from_pcm", _samples, _is_append, _APPENDS),
 )
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
 """Every operation by name."""

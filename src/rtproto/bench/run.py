@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from statistics import median
 from typing import NamedTuple
 
+from rtproto._shown import shown
 from rtproto.bench.cases import Case, built_in
 from rtproto.bench.footprint import hold, import_both
 from rtproto.bench.measure import Taken, take
@@ -65,7 +66,7 @@ def _cases(operation: Operation, frames: list[Frame]) -> Iterator[Case]:
         yield Case(operation.kind.name, tuple(frame.raw for frame in fit))
     if operation.name.startswith("decode"):
         for name, _ in Counter(frame.type for frame in fit).most_common(_MOST_TYPES):
-            yield Case(name, tuple(frame.raw for frame in fit if frame.type == name))
+            yield Case(shown(name), tuple(frame.raw for frame in fit if frame.type == name))
 
 
 def run(tasks: list[Task], *, processes: int, rounds: int, tell: Callable[[str], None]) -> Report:

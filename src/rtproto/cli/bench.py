@@ -1,5 +1,6 @@
 """``rtproto bench`` shows what peers take for the same work, in multiples of what rtproto takes."""
 
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -13,16 +14,15 @@ from rtproto.bench import Cell, Frame, Report, Task, built_in_tasks, capture_tas
 from rtproto.bench.peers import load
 from rtproto.capture import Skipped
 from rtproto.cli._source import (
-    Surface,
     capture_path,
     console,
     frames,
     json_option,
     print_json,
     shown,
-    surface_option,
     table,
 )
+from rtproto.codec import server_codec, translation_client_codec, translation_server_codec
 
 __all__ = ["bench"]
 
@@ -34,11 +34,8 @@ __all__ = ["bench"]
     "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds in each of them."
 )
 @click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Events to take.")
-@surface_option
 @json_option
-def bench(  # noqa: PLR0913, PLR0917 - click passes each option
-    capture: Path | None, processes: int, rounds: int, events: int, surface: Surface, as_json: bool
-) -> None:
+def bench(capture: Path | None, processes: int, rounds: int, events: int, as_json: bool) -> None:
     """Do the same work with rtproto and with its peers, on the events of CAPTURE, or on built-in ones.
 
     A figure is how many times rtproto's time, or memory, a peer takes: the median of all rounds, each of
@@ -46,7 +43,7 @@ def bench(  # noqa: PLR0913, PLR0917 - click passes each option
     """
     for library in load()[1]:
         click.echo(f"{library} is not installed, and left out: pip install 'rtproto[bench]'", err=True)
-    tasks = _capture_tasks(capture, surface, events) if capture else built_in_tasks()
+    tasks = _capture_tasks(capture, events) if capture else built_in_tasks()
     with console(stderr=True).status("") as status:
         report = run(tasks, processes=processes, rounds=rounds, tell=status.update)
     if as_json:
@@ -55,25 +52,34 @@ def bench(  # noqa: PLR0913, PLR0917 - click passes each option
         _print(report, console())
 
 
-def _capture_tasks(capture: Path, surface: Surface, most: int) -> list[Task]:
+def _capture_tasks(capture: Path, most: int) -> list[Task]:
     """The first events of the capture; it is told how many they are."""
     found: list[Frame] = []
-    skipped = 0
-    lines = frames(capture, surface)
+    left_out: Counter[str] = Counter()
+    lines = frames(capture, "auto")
     for line in lines:
         if isinstance(line, Skipped):
-            skipped += 1
-        elif len(found) < most:
-            found.append(Frame(line.direction, line.event.type, line.record.raw))
+            left_out["lines skipped"] += 1
+        elif isinstance(line.event, _TRANSLATION):
+            left_out["of a translation session left out"] += 1
         else:
-            break
-    left = "the first " if next(lines, None) else ""
-    click.echo(f"{left}{len(found):,} events, {skipped:,} lines skipped", err=True)
+            found.append(Frame(line.direction, line.event.type, line.record.raw))
+            if len(found) == most:
+                break
+    first = "the first " if next(lines, None) else ""
+    rest = "".join(f", {count:,} {what}" for what, count in left_out.items())
+    click.echo(f"{first}{len(found):,} events{rest}", err=True)
     if not (tasks := capture_tasks(found)):
         raise click.UsageError("there is no event in the capture")
     return tasks
 
 
+_TRANSLATION = tuple(
+    event
+    for codec in (translation_server_codec, translation_client_codec)
+    for event in codec.types.values()
+    if event not in server_codec.types.values()
+)
 _LEGEND = (
     "A figure is what the peer takes, in multiples of what rtproto takes: below 1, it takes less. "
     "±: half the quartiles' distance. no: it does not do it, or does it wrong. "

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from rtproto.bench.peers._peer import ADDRESS, EDITED, Cannot, Peer, Text, Work
+from rtproto.bench.peers._peer import ADDRESS, EDITED, CannotDo, Peer, Text, Work, cannot
 
-__all__ = ["ADDRESS", "EDITED", "MODULES", "Cannot", "Peer", "Text", "Work", "load"]
+__all__ = ["ADDRESS", "EDITED", "MODULES", "CannotDo", "Peer", "Text", "Work", "cannot", "load"]
 
 MODULES = ("ours", "stdlib_json", "orjson_dicts", "msgspec_dicts", "pydantic_models", "openai_sdk")
 """The adapters, ours first: the others are measured against it."""

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from rtproto.bench.peers._peer import ADDRESS, EDITED, Cannot, Peer, Text, Work
+from rtproto.bench.peers._peer import ADDRESS, EDITED, Peer, Text, Work, cannot
 
 __all__ = ["peer_of_dicts"]
 
-_UNTYPED = Cannot("a dict has no shape to be wrong")
+_UNTYPED = cannot("a dict has no shape to be wrong")
 
 
 def peer_of_dicts(  # noqa: PLR0913 - by name
     *,
     label: str,
     libraries: tuple[str, ...],
-    modules: str,
+    imports: str,
     remark: str,
     loads: Callable[[Any], Any],
     dumps: Callable[[Any], Text],
@@ -64,8 +64,9 @@ def peer_of_dicts(  # noqa: PLR0913 - by name
     return Peer(
         label=label,
         libraries=libraries,
-        modules=modules,
+        imports=imports,
         remark=remark,
+        models=False,
         kind=lambda event: event["type"],
         read=lambda event: event,
         decode=loads,

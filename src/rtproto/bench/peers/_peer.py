@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict
 
-__all__ = ["ADDRESS", "EDITED", "Address", "Cannot", "Peer", "Text", "Work"]
+__all__ = ["ADDRESS", "EDITED", "Address", "CannotDo", "Peer", "Text", "Work", "cannot"]
 
 Text: TypeAlias = bytes | str
 """What goes to a WebSocket's ``send``."""
@@ -31,15 +31,25 @@ ADDRESS: Final[Address] = {
 """The address of every delta that a peer makes."""
 
 
-class Cannot(NamedTuple):
-    """Stands where a peer does not do the work."""
-
-    reason: str
-    """Why, in a few words."""
+Work: TypeAlias = Callable[[Any], Any]
+"""A piece of work, called with one argument, as the peer's users would write it."""
 
 
-Work: TypeAlias = Callable[[Any], Any] | Cannot
-"""A piece of work, called with one argument, as the peer's users would write it; or why there is none."""
+class CannotDo(Exception):
+    """A peer does not do the work; the message says why, in a few words."""
+
+
+def cannot(reason: str) -> Work:
+    """Stands where a peer does not do the work.
+
+    Raises:
+        CannotDo: when it is called.
+    """
+
+    def work(_: Any) -> Any:
+        raise CannotDo(reason)
+
+    return work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +60,13 @@ class Peer:
     """What a table calls it."""
     libraries: tuple[str, ...]
     """The distributions it is made of; none: the standard library."""
-    modules: str
-    """What its user imports, as in ``import …``."""
+    imports: str
+    """The statement by which its user imports it."""
     remark: str
     """What it does not do, in a sentence."""
 
+    models: bool
+    """Whether its events are models, which may pass over fields, and not all that was on the wire."""
     kind: Callable[[Any], str]
     """The wire name by which a decoded event is told from others."""
     read: Callable[[Any], Any]

@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import ResponseTextDeltaEvent
 
-from rtproto.bench.peers._peer import ADDRESS, EDITED, Cannot, Peer
+from rtproto.bench.peers._peer import ADDRESS, EDITED, Peer, cannot
 
 __all__ = ["PEER"]
 
@@ -93,18 +93,19 @@ def _from_pcm(samples: bytes) -> str:
 PEER = Peer(
     label="openai",
     libraries=("openai", "pydantic"),
-    modules="openai.resources.realtime.realtime",
+    imports="import openai.resources.realtime.realtime",
     remark=(
-        "fills its models unchecked, and takes an event of an unknown type for one of another; "
-        "base64 by the standard library, not validated"
+        "what its union refuses it fills into a model unchecked: an event of an unknown type becomes one "
+        "of another; base64 by the standard library, not validated"
     ),
+    models=True,
     kind=_kind,
     read=_read,
     decode=_connection.parse_event,
-    decode_client=Cannot("parses server events only"),
-    fault=Cannot("does not look: it fills its models unchecked"),
+    decode_client=cannot("parses server events only"),
+    fault=cannot("fills a model unchecked where validation refuses"),
     encode=_send,
-    encode_into=Cannot("makes a new str"),
+    encode_into=cannot("makes a new str"),
     make_delta=_make_delta,
     make_item=_make_item,
     probe=_probe,

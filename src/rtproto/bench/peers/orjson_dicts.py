@@ -4,7 +4,7 @@ import orjson
 import pybase64
 
 from rtproto.bench.peers._dicts import peer_of_dicts
-from rtproto.bench.peers._peer import Cannot
+from rtproto.bench.peers._peer import cannot
 
 __all__ = ["PEER"]
 
@@ -16,11 +16,11 @@ def _from_base64(text: str) -> bytes:
 PEER = peer_of_dicts(
     label="orjson",
     libraries=("orjson", "pybase64"),
-    modules="orjson, pybase64",
+    imports="import orjson, pybase64",
     remark="dicts, as of json; base64 by pybase64, validated",
     loads=orjson.loads,
     dumps=orjson.dumps,
-    encode_into=Cannot("makes new bytes"),
+    encode_into=cannot("makes new bytes"),
     to_base64=pybase64.b64encode_as_string,
     from_base64=_from_base64,
 )

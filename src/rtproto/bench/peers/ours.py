@@ -49,8 +49,9 @@ def _set_model(data: bytes) -> Data:
 PEER = Peer(
     label="rtproto",
     libraries=("rtproto", "msgspec", "pybase64"),
-    modules="rtproto",
+    imports="import rtproto",
     remark="fields that its model does not know are in the frame, not in the typed event",
+    models=True,
     kind=lambda event: event.type,
     read=lambda event: json.loads(rtproto.encode(event)),
     decode=rtproto.decode_server,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, create_mode
 
 from rtproto import UnsetType, client, server, types
 from rtproto._struct import Open, Tagged
-from rtproto.bench.peers._peer import ADDRESS, EDITED, Cannot, Peer
+from rtproto.bench.peers._peer import ADDRESS, EDITED, Peer, cannot
 
 __all__ = ["PEER"]
 
@@ -130,18 +130,19 @@ def _from_pcm(samples: bytes) -> str:
 PEER = Peer(
     label="pydantic",
     libraries=("pydantic",),
-    modules="pydantic",
+    imports="from pydantic import BaseModel, TypeAdapter",
     remark=(
         "a discriminated union of models made of rtproto's Structs; refuses an event of an unknown type; "
         "the type is read by a model of one field; base64 by the standard library, not validated"
     ),
+    models=True,
     kind=lambda event: event.type,
     read=lambda event: event.model_dump(mode="json", exclude_unset=True),
     decode=_decode,
     decode_client=_client.validate_json,
     fault=_fault,
     encode=_encode,
-    encode_into=Cannot("makes a new str"),
+    encode_into=cannot("makes a new str"),
     make_delta=_make_delta,
     make_item=_make_item,
     probe=_probe,

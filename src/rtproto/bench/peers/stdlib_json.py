@@ -4,7 +4,7 @@ import base64
 import json
 
 from rtproto.bench.peers._dicts import peer_of_dicts
-from rtproto.bench.peers._peer import Cannot
+from rtproto.bench.peers._peer import cannot
 
 __all__ = ["PEER"]
 
@@ -16,11 +16,11 @@ def _to_base64(samples: bytes) -> str:
 PEER = peer_of_dicts(
     label="json",
     libraries=(),
-    modules="json, base64",
+    imports="import json, base64",
     remark="dicts: no field is checked, no unknown event told from a known one; base64 is not validated",
     loads=json.loads,
     dumps=json.dumps,
-    encode_into=Cannot("makes a new str"),
+    encode_into=cannot("makes a new str"),
     to_base64=_to_base64,
     from_base64=base64.b64decode,
 )
