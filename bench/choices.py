@@ -1,6 +1,7 @@
 """Why the code is as it is: what other ways of doing it would cost, beside a bare decode of a small delta."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -74,6 +75,41 @@ def _type_of(event: Any) -> str:
     return str(event.type)
 
 
+def _up_to_a_quote(data: bytes) -> str | None:
+    """A probe that looks for the end of the name."""
+    begin = 9 if data[:9] == b'{"type":"' else 0
+    name, quote, _ = data[begin:75].partition(b'"')
+    return _WIRE_NAMES.get(name) if begin and quote else None
+
+
+class _Slim(msgspec.Struct, frozen=True):
+    """A context without a dictionary of its own."""
+
+    item_id: str
+
+    def event(self) -> str:
+        """The least that a method does."""
+        return self.item_id
+
+
+class _Wide(msgspec.Struct, frozen=True, dict=True):
+    """The same, with one."""
+
+    item_id: str
+
+    @cached_property
+    def address(self) -> str:
+        """What it keeps there."""
+        return self.item_id
+
+    def event(self) -> str:
+        """The least that a method does."""
+        return self.item_id
+
+
+_WIRE_NAMES = {name.encode(): name for name in rtproto.server_codec.types}
+_wide = _Wide("item_1")
+assert _wide.address
 _HEAD = b'{"type":"conversation.item.added","event_id":"e","item":{"type":"message","role":"user","content":['
 _keyword_only, _plain_default = _closures(_bare)
 _NAMES = {
@@ -85,6 +121,10 @@ _NAMES = {
     "type_of": _type_of,
     "named": _Named(),
     "wrapped_encode": _wrapped_encode,
+    "probe": rtproto.probe_type,
+    "up_to_a_quote": _up_to_a_quote,
+    "slim": _Slim("item_1"),
+    "wide": _wide,
     "bare_encode": _encoder.encode,
     "parts": _HEAD + b",".join([b'{"type":"input_text","text":"a"}'] * 90) + b"]}}",
     "holes": _HEAD + b",".join([b"{}"] * 990) + b"]}}",
@@ -104,6 +144,10 @@ RATIOS = Ratios(
         ),
         Ratio("read .type by a property", "type_of(named)", "bare(delta)"),
         Ratio("read .type as it is", "type_of(event)", "bare(delta)"),
+        Ratio(
+            "probe by looking for the quote / as it is", "up_to_a_quote(delta)", "probe(delta)", alike=True
+        ),
+        Ratio("a method beside a used dictionary / none", "wide.event()", "slim.event()", alike=True),
         Ratio("encode through a def, beside none", "wrapped_encode(event)", "bare_encode(event)", alike=True),
         Ratio("3 kB of {}, beside 3 kB of typed parts", "decode(holes)", "bare(parts)"),
     ],
