@@ -1,6 +1,7 @@
 """``msgspec`` without types makes dicts, and a Struct of one field reads the type; ``pybase64`` the audio."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -45,10 +46,6 @@ def _set_model(data: bytes) -> bytes:
     return _encoder.encode(members)
 
 
-def _from_base64(text: str) -> bytes:
-    return pybase64.b64decode(text, validate=True)
-
-
 _DICTS = peer_of_dicts(
     label="msgspec",
     libraries=("msgspec", "pybase64"),
@@ -62,7 +59,7 @@ _DICTS = peer_of_dicts(
     encode_into=_encode_into,
     type_of=_type_of,
     to_base64=pybase64.b64encode_as_string,
-    from_base64=_from_base64,
+    from_base64=partial(pybase64.b64decode, validate=True),
 )
 PEER = replace(_DICTS, replace=_replace, set_model=_set_model)
 """Its work, under the same names as the others'."""
