@@ -1,7 +1,9 @@
 """Any JSON object with a string type is an event; anything else is NotAnEvent, and nothing else is raised."""
 
+import gc
 import json
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -372,3 +374,43 @@ def test_a_function_call_is_found_when_it_is_done() -> None:
     for event in (rtproto.decode_server(DELTA), rtproto.decode_server(UNKNOWN_EVENTS["plain"])):
         assert not server.is_function_call_done(event)
         assert server.get_function_call(event) is None
+
+
+# What is left behind --------------------------------------------------------------------------
+
+
+BAD = b'{"type":"response.output_text.delta","event_id":5}'
+
+
+def _refused(call: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    with suppress(rtproto.RtprotoError):
+        call(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "data", "options"),
+    [
+        (rtproto.decode_server, BAD, {}),
+        (rtproto.decode_server, BAD, {"strict": True}),
+        (rtproto.decode_server, b'{"type":"x"}', {}),
+        (rtproto.decode_server, b"{", {}),
+        (rtproto.decode_server, b'{"type":"error","x":"\\ud83d"}', {}),
+        (rtproto.decode_server, b'{"type":"error","event_id":"\xff"}', {}),
+        (rtproto.decode_body, BAD, {"body": rtproto.types.ClientSecretCreateResponse}),
+        (rtproto.probe_type, b"{", {}),
+        (rtproto.probe_type, b'{"type":"\xff"}', {}),
+        (rtproto.ServerFrame, b"{", {}),
+    ],
+)
+def test_a_refusal_leaves_no_garbage_that_holds_the_frame(
+    call: Callable[..., Any], data: bytes, options: dict[str, Any]
+) -> None:
+    """A cycle would keep a frame, of any size, until the collector comes by."""
+    _refused(call, data, **options)
+    gc.collect()
+    gc.disable()
+    try:
+        _refused(call, data, **options)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -63,6 +63,11 @@ def test_the_probe_reads_the_front_only() -> None:
         ('{"x":{"type":"error"},"type":"b"}', "b"),
         (r'{"type":"response.d\u006fne"}', "response.done"),
         ('{"types":"error","type":"b"}', "b"),
+        (
+            '{"event_id":"a","item":{"id":"b","type":"message"},"type":"conversation.item.added"}',
+            "conversation.item.added",
+        ),
+        ('{"event_id":"a\\",\\"","x":{"y":"z","type":"error"},"type":"b"}', "b"),
         ('{"type ":"error","type":"b"}', "b"),
         ('{"n":1,"type":"a","type":"b","x":"\\ud83d"}', "a"),
         ('{"n":1,"type":"a","x":{"type":"c","y":"\\ud83d"}}', "a"),

@@ -16,7 +16,7 @@ from rtproto.event_types import (
     TranslationServerEvent,
 )
 
-__all__ = ["Data", "as_bytes", "envelope", "probe_type", "read_envelope", "reject"]
+__all__ = ["Data", "as_bytes", "envelope", "probe_type", "read_envelope", "reject", "told"]
 
 Data: TypeAlias = bytes | bytearray | memoryview | str
 """One frame, as a WebSocket library hands it over."""
@@ -48,7 +48,7 @@ def read_envelope(data: Data) -> tuple[str, bytes, str | None]:
     try:
         return *envelope(data), None
     except REFUSALS as refusal:
-        reason = refusal
+        reason = told(refusal)
     return _read_envelope_beside_surrogate(data) or reject(reason)
 
 
@@ -64,15 +64,20 @@ def _read_envelope_beside_surrogate(data: Data) -> tuple[str, bytes, str] | None
         return None
 
 
-def reject(reason: object) -> NoReturn:
-    """Raise the ``NotAnEvent`` that a refusal, or its reason, amounts to."""
-    match reason:
+def told(refusal: Exception) -> str:
+    """What a refusal says. It holds the data, and its traceback the function: keep this, and not itself."""
+    match refusal:
         case UnicodeError():
-            raise NotAnEvent("not an event: invalid UTF-8")
+            return "invalid UTF-8"
         case RecursionError():
-            raise NotAnEvent("not an event: nested too deeply")
+            return "nested too deeply"
         case _:
-            raise NotAnEvent(f"not an event: {reason}")
+            return str(refusal)
+
+
+def reject(reason: str) -> NoReturn:
+    """Raise the ``NotAnEvent`` that a refusal amounts to."""
+    raise NotAnEvent(f"not an event: {reason}")
 
 
 # The probe ------------------------------------------------------------------------------------
@@ -189,5 +194,5 @@ def _name(raw: bytes) -> str:
     try:
         return _NAMES.get(raw) or raw.decode()
     except UnicodeDecodeError as refusal:
-        reason = refusal
+        reason = told(refusal)
     reject(reason)

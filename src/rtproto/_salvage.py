@@ -37,6 +37,10 @@ class Misfit(Exception):
         """The same fault, seen from one level up."""
         return Misfit(step + self.path, self.reason)
 
+    def bare(self) -> "Misfit":
+        """The same without a traceback, through which a function that keeps it would keep itself."""
+        return self.below("")
+
     @classmethod
     def of(cls, refusal: Exception) -> "Misfit":
         """What a msgspec refusal says, without the values that some of its messages quote."""

@@ -146,7 +146,7 @@ def _second_look(data: Data, types: Mapping[str, type[Event]], strict: bool) -> 
         try:
             return salvage(types[name], raw)
         except Misfit as misfit:
-            fault = misfit
+            fault = misfit.bare()
     if strict:
         raise InvalidEvent(name, f"${fault.path}", fault.reason)
     return Unknown(name, raw, f"${fault.path}: {fault.reason}")
@@ -188,7 +188,7 @@ def decode_body(data: Data, body: type[S]) -> S:
     try:
         return salvage(body, as_bytes(data))
     except Misfit as misfit:
-        fault = misfit
+        fault = misfit.bare()
     except UnicodeError:
         pass
     raise InvalidEvent(body.__name__, f"${fault.path}", fault.reason)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from rtproto._difference import difference
 from rtproto._encode import encode
-from rtproto._envelope import Data, as_bytes, probe_type, reject
+from rtproto._envelope import Data, as_bytes, probe_type, reject, told
 from rtproto._members import GONE, Change, Unwieldy, decode_value, edit, find, replace
 from rtproto._salvage import Misfit
 from rtproto._shown import shown
@@ -200,7 +200,7 @@ class Frame(Generic[E]):
         try:
             return as_bytes(self.data)
         except UnicodeEncodeError as refusal:
-            reason = refusal  # It holds the text, which must not go along with what is raised.
+            reason = told(refusal)
         return reject(reason)
 
     def _changed(self, changes: list[Change]) -> Self:
@@ -229,7 +229,7 @@ def _as_text(data: bytes | bytearray | memoryview) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as refusal:
-        reason = refusal  # It holds the text, which must not go along with what is raised.
+        reason = told(refusal)
     return reject(reason)
 
 

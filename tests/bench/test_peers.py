@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import rtproto
 from rtproto.bench import built_in_tasks
 from rtproto.bench.cases import Case, built_in
 from rtproto.bench.measure import in_common
@@ -91,6 +92,12 @@ MADE = {
 }
 
 
+APPEND = CASES["append 6.5 kB"].frames[0]
+ITEM = json.loads(
+    rtproto.encode(rtproto.client.ConversationItemCreate(item=rtproto.items.user(EVENT["delta"])))
+)
+
+
 @pytest.mark.parametrize(
     ("operation", "frame", "result"),
     [
@@ -103,6 +110,15 @@ MADE = {
         ("set the session's model", SESSION, SESSION),
         ("make and encode a delta", DELTA, json.dumps({**MADE, "item_id": MADE["response_id"]})),
         ("make and encode a delta", DELTA, json.dumps({**MADE, "event_id": "event_2"})),
+        ("make and encode a delta", DELTA, json.dumps({**MADE, "delta": "other"})),
+        ("make and encode a delta", DELTA, json.dumps({**MADE, "type": "error"})),
+        (
+            "make and encode a user's item",
+            DELTA,
+            json.dumps({**ITEM, "item": {**ITEM["item"], "role": "system"}}),
+        ),
+        ("PCM to frame", APPEND, json.dumps({**json.loads(APPEND), "type": "error"})),
+        ("PCM to frame", APPEND, json.dumps({**json.loads(APPEND), "extra": None})),
         ("tell the type, pass on", DELTA, ("error", DELTA)),
         ("tell the type, pass on", DELTA, ("response.output_text.delta", json.dumps(EVENT).encode())),
         (
@@ -148,8 +164,39 @@ def test_what_we_get_wrong_is_not_blamed_on_the_peer() -> None:
         raise ValueError
 
     ours = dataclasses.replace(PEERS[0], decode=refuse)
-    common = in_common(OPERATIONS["decode"], CASES["unknown event"], ours, BY_LABEL["pydantic"])
-    assert {*common.problems} == {"rtproto refuses it: ValueError"}
+    for label in ("json", "pydantic"):
+        common = in_common(OPERATIONS["decode"], CASES["unknown event"], ours, BY_LABEL[label])
+        assert {*common.problems} == {"rtproto refuses it: ValueError"}
+        assert common.ours == common.theirs == []
+
+
+def test_only_another_type_is_told_as_one() -> None:
+    wrong = dataclasses.replace(BY_LABEL["json"], decode=lambda _: {**EVENT, "delta": "other"})
+    other = dataclasses.replace(BY_LABEL["json"], decode=lambda _: {**EVENT, "type": "error"})
+    assert OPERATIONS["decode"].problem(wrong, DELTA) == "gives something else"
+    assert OPERATIONS["decode"].problem(other, DELTA) == "takes it for error"
+
+
+def test_a_model_may_pass_over_fields_and_not_over_items() -> None:
+    frame = CASES["rate_limits.updated"].frames[0]
+    limits = json.loads(frame)
+    first, *_ = limits["rate_limits"]
+    for found, is_right in (
+        ({**limits, "rate_limits": [first]}, False),
+        ({name: value for name, value in limits.items() if name != "event_id"}, True),
+    ):
+        peer = dataclasses.replace(BY_LABEL["json"], models=True, decode=lambda _, found=found: found)
+        assert (OPERATIONS["decode"].problem(peer, frame) is None) == is_right
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_what_a_peer_sends_is_all_of_the_frame_or_all_of_its_event(drops: bool) -> None:
+    frame = json.dumps({**EVENT, "vendor": 1}).encode()
+    kept = EVENT if drops else {**EVENT, "vendor": 1}
+    peer = dataclasses.replace(
+        BY_LABEL["json"], models=True, decode=lambda _: EVENT, encode=lambda _: json.dumps(kept)
+    )
+    assert OPERATIONS["encode"].problem(peer, frame) is None
 
 
 def test_a_peer_that_cannot_says_why() -> None:

@@ -15,8 +15,8 @@ from rtproto.bench.footprint import hold, import_both
 from rtproto.bench.measure import Common, Pair, Taken, side_by_side
 from rtproto.bench.operations import OPERATIONS
 from rtproto.bench.peers import load
-from rtproto.bench.results import Cell, cell_of
-from rtproto.bench.run import HOLD, IMPORT, row_of
+from rtproto.bench.results import HOLD, Cell, cell_of
+from rtproto.bench.run import IMPORT, _take_all, row_of
 
 CASES = built_in()
 
@@ -83,6 +83,11 @@ def test_a_run_has_a_row_for_each_task(report: Report) -> None:
         assert [*row.peers] == ["json", "orjson", "msgspec", "pydantic", "openai"]
         assert row.ours
         assert row.ours > 0
+
+
+def test_an_import_is_told_in_milliseconds(report: Report) -> None:
+    assert report.rows[3].ours
+    assert 1 < report.rows[3].ours < 10_000
 
 
 def test_a_run_tells_what_each_process_found(report: Report) -> None:
@@ -177,6 +182,22 @@ def test_a_timing_is_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({*seen.values()}) == 1
 
 
+def test_so_many_rounds_are_taken() -> None:
+    (takes,) = _take_all([Task("tell the type", CASES["small delta"])], 3)
+    assert {len(one.pairs) for one in takes} == {3}
+
+
+@pytest.mark.parametrize("case", ["malformed event", "session.created"])
+def test_what_is_held_does_not_depend_on_how_many(case: str) -> None:
+    """Neither garbage counts nor what the interpreter has in store."""
+    ours, json_peer, *_ = load()[0]
+    few, many = (
+        hold(CASES[case]._replace(frames=CASES[case].frames[:count]), ours, json_peer).pairs[0]
+        for count in (5, 100)
+    )
+    assert few == pytest.approx(many, rel=0.1)
+
+
 def test_what_is_held_is_what_is_counted() -> None:
     ours, *_ = load()[0]
     kept = dataclasses.replace(ours, decode=lambda _: bytes(10_000))
@@ -235,6 +256,7 @@ def test_a_capture_is_measured_where_it_can_be() -> None:
         ("server", '{"type":"response.output_text.delta","event_id":"e","delta":5}'),
         ("server", '{"type":"session.created","event_id":"e","session":null}'),
         ("client", '{"type":"input_audio_buffer.append","audio":"Base64EncodedAudioData"}'),
+        ("client", '{"type":"input_audio_buffer.append","audio":"AA*AA=="}'),
     ],
 )
 def test_what_an_operation_cannot_be_done_to_is_no_peers_fault(direction: str, frame: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from rtproto.bench import peers
+from rtproto.bench import Cell, peers
 from rtproto.cli import _source, cli
+from rtproto.cli.bench import _cell
 from tests.conftest import HERE
 
 SESSION = HERE.parent / "examples" / "session.jsonl"
@@ -84,6 +85,8 @@ def test_the_table_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_payload_and_no_warning_is_printed() -> None:
+    part = {"type": "sekret", "text": "x"}  # which the official SDK's models warn about, and quote
+    warning = {"id": "i", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
     frames = (
         {
             "type": "response.done",
@@ -93,13 +96,14 @@ def test_no_payload_and_no_warning_is_printed() -> None:
         {"type": "session.created", "event_id": "e", "session": {"type": "realtime", "model": "sekret"}},
         {"type": "response.output_text.delta", "event_id": "e", "delta": "sekret"},
         {"type": "input_audio_buffer.append", "audio": "sekret"},
+        {"type": "response.done", "event_id": "e", "response": {"id": "r", "output": [warning]}},
     )
     data = "\n".join(map(json.dumps, frames)).encode()
     result = subprocess.run(
         [sys.executable, "-m", "rtproto", "bench", *QUICK, "-"], input=data, capture_output=True, check=True
     )
     assert b"sekret" not in result.stdout + result.stderr
-    assert result.stderr.decode().splitlines() == ["4 events"]
+    assert result.stderr.decode().splitlines() == ["5 events"]
 
 
 def test_what_is_not_taken_is_counted() -> None:
@@ -118,6 +122,18 @@ def test_so_many_processes_and_rounds_are_run() -> None:
     arguments = ["bench", str(SESSION), "--events", "2", "--processes", "2", "--rounds", "3", "--json"]
     report = json.loads(CliRunner().invoke(cli, arguments).stdout)
     assert (report["processes"], report["rounds"]) == (2, 3)
+
+
+def test_a_cell_stands_out_where_the_peer_takes_less() -> None:
+    styles = [_cell(Cell(ratio=ratio), is_narrow=True).style for ratio in (0.5, 2.0, None)]
+    assert styles == ["yellow", "", "dim"]
+
+
+def test_what_a_capture_says_is_no_markup() -> None:
+    known = '{"type":"error","event_id":"e","error":{"type":"x","message":""}}'
+    result = run("-", data=f'{{"type":"[bold red]x[/]"}}\n{known}\n'.encode())
+    assert " [bold red]x[/] " in result.stdout  # a row
+    assert ", [bold red]x[/]: " in result.stdout  # a note
 
 
 def test_a_long_name_is_cut() -> None:

@@ -97,17 +97,19 @@ class Operation(NamedTuple):
         except Exception as refusal:  # noqa: BLE001 - each peer refuses in its own way
             return f"refuses it: {type(refusal).__name__}"
         try:
-            return None if self.is_right(peer, frame, result) else _wrong(peer, result)
+            return None if self.is_right(peer, frame, result) else _wrong(peer, frame, result)
         except Exception:  # noqa: BLE001 - the result is not even of the kind that the check reads
-            return _wrong(peer, result)
+            return _wrong(peer, frame, result)
 
 
-def _wrong(peer: Peer, result: Any) -> str:
-    """That it is wrong; and if it is an event, what it is taken for."""
+def _wrong(peer: Peer, frame: bytes, result: Any) -> str:
+    """That it is wrong; and if it is an event of another type, of which."""
     try:
-        return f"takes it for {peer.kind(result)}"
-    except Exception:  # noqa: BLE001 - it is none
-        return "gives something else"
+        kind = peer.kind(result)
+    except Exception:  # noqa: BLE001 - it is no event
+        kind = None
+    is_other = kind is not None and kind != json.loads(frame)["type"]
+    return f"takes it for {kind}" if is_other else "gives something else"
 
 
 # What a peer is given -------------------------------------------------------------------------

@@ -9,7 +9,11 @@ from statistics import quantiles
 
 import msgspec
 
-__all__ = ["Cell", "Machine", "Report", "Row", "cell_of", "rounded", "this_machine"]
+__all__ = ["HOLD", "Cell", "Machine", "Report", "Row", "cell_of", "rounded", "this_machine"]
+
+
+HOLD = "hold an event"
+"""The operation whose figure is memory: the bytes of a decoded event while it is held."""
 
 
 class Cell(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -95,11 +99,14 @@ class Report(msgspec.Struct, kw_only=True):
     rows: list[Row]
 
     def notes(self) -> list[str]:
-        """What is behind each "no" and each star: operation, cases unless all, peers, and why."""
+        """What is behind each "no" and each star: operation, cases unless all, peers, and why.
+
+        What cannot be decoded cannot be held either: that is told once.
+        """
         cases: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for row in self.rows:
             for label, cell in row.peers.items():
-                if cell.why:
+                if cell.why and row.operation != HOLD:
                     count = f" ({cell.wrong} of {row.frames})" if cell.ratio else ""
                     cases[row.operation, label, cell.why].append(row.case + count)
         labels: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -14,13 +14,11 @@ from rtproto.bench.footprint import hold, import_both
 from rtproto.bench.measure import Taken, take
 from rtproto.bench.operations import BUILT_IN, OPERATIONS, Operation
 from rtproto.bench.peers import Peer, load
-from rtproto.bench.results import Report, Row, cell_of, rounded, this_machine
+from rtproto.bench.results import HOLD, Report, Row, cell_of, rounded, this_machine
 from rtproto.capture import Direction
 
-__all__ = ["HOLD", "IMPORT", "Frame", "Task", "built_in_tasks", "capture_tasks", "row_of", "run"]
+__all__ = ["IMPORT", "Frame", "Task", "built_in_tasks", "capture_tasks", "row_of", "run"]
 
-HOLD = "hold an event"
-"""The operation whose figure is memory: the bytes of a decoded event while it is held."""
 IMPORT = "import"
 """The operation whose figure is the time of a fresh interpreter's import."""
 _HELD = ("small delta", "audio delta 6.6 kB", "session.created", "response.done")

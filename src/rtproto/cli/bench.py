@@ -33,7 +33,9 @@ __all__ = ["bench"]
 @click.option(
     "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds in each of them."
 )
-@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Events to take.")
+@click.option(
+    "--events", type=click.IntRange(1), default=1000, show_default=True, help="Events to take of CAPTURE."
+)
 @json_option
 def bench(capture: Path | None, processes: int, rounds: int, events: int, as_json: bool) -> None:
     """Do the same work with rtproto and with its peers, on the events of CAPTURE, or on built-in ones.
@@ -82,7 +84,7 @@ _TRANSLATION = tuple(
 )
 _LEGEND = (
     "A figure is what the peer takes, in multiples of what rtproto takes: below 1, it takes less. "
-    "±: half the quartiles' distance. no: it does not do it, or does it wrong. "
+    "±: half the quartiles' distance. no: one of the two does not do it, or does it wrong. "
     "*: what one of the two gets wrong is left out for both, so look at no other column."
 )
 _NARROW = 110
