@@ -38,8 +38,8 @@ def count(
 ) -> Counts:
     """Count statements of ``counted.NAMES``, with the package that is in ``source``.
 
-    The length of a path moves what lies in memory, which may change a count by three percent: so the same
-    path is spelled in several ways, and the median taken.
+    The length of a path moves what lies in memory, which may change a count by more than the tolerance: so
+    the same path is spelled in several ways, and the median taken.
 
     Raises:
         NoValgrindError: valgrind is not installed.

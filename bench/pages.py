@@ -83,10 +83,7 @@ def notes(report: Report) -> str:
 
 def machine(report: Report) -> str:
     """What it was measured on, in a sentence."""
-    on = report.machine
-    libraries = ", ".join(f"{name} {version}" for name, version in on.libraries.items())
-    rounds = f"{report.processes} processes, {report.rounds} rounds in each"
-    return f"{on.python} on {on.system}, {on.processor}; {libraries}; {rounds}."
+    return f"{report.machine.text}; {report.processes} processes, {report.rounds} rounds in each."
 
 
 # The pages ------------------------------------------------------------------------------------

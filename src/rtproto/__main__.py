@@ -7,11 +7,12 @@ def main() -> None:
     """Run the command line."""
     try:
         from rtproto.cli import cli  # noqa: PLC0415 - the core does not need it
+
+        cli()
     except ModuleNotFoundError as missing:
-        if missing.name not in {"click", "rich"}:
+        if str(missing.name).partition(".")[0] not in {"click", "rich"}:
             raise
         sys.exit("rtproto: the command line needs its extra: pip install 'rtproto[cli]'")
-    cli()
 
 
 if __name__ == "__main__":

@@ -135,14 +135,14 @@ def probe_type(data: Data) -> str:
     return _probe_name(data) or _probe_front(data) or _probe_all(data)
 
 
-def _front(data: Data, size: int) -> bytes:
-    front = data[:size]
+def _front(data: Data) -> bytes:
+    front = data[:_FRONT_BYTES]
     return front.encode("utf-8", "surrogatepass") if isinstance(front, str) else bytes(front)
 
 
 def _probe_name(data: Data) -> str | None:
     """The type where it stands first, or behind an event id alone; names and id spelled as they read."""
-    front = data[:_FRONT_BYTES] if type(data) is bytes else _front(data, _FRONT_BYTES)
+    front = data[:_FRONT_BYTES] if type(data) is bytes else _front(data)
     if front[:9] == b'{"type":"':
         rest = front[9:]
     elif front[:10] == b'{"type": "':
@@ -160,7 +160,7 @@ def _probe_name(data: Data) -> str | None:
 
 
 def _probe_front(data: Data) -> str | None:
-    found = _find_type(_front(data, _FRONT_BYTES))
+    found = _find_type(_front(data))
     return _name(found[1]) if found else None
 
 

@@ -347,8 +347,12 @@ def test_the_module_is_the_command() -> None:
     assert shown == run("inspect", SESSION).stdout
 
 
-def test_without_its_extra_the_command_says_what_to_install() -> None:
-    code = "import sys; sys.modules['click'] = None; from rtproto.__main__ import main; main()"
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_its_extra_the_command_says_what_to_install(missing: str) -> None:
+    code = (
+        f"import sys; sys.modules['{missing}'] = None; sys.argv = ['rtproto', 'inspect', {str(SESSION)!r}]; "
+        "from rtproto.__main__ import main; main()"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
     assert result.returncode == 1
     assert result.stderr == "rtproto: the command line needs its extra: pip install 'rtproto[cli]'\n"

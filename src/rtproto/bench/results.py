@@ -85,6 +85,12 @@ class Machine(msgspec.Struct, kw_only=True):
     libraries: dict[str, str]
     """The peers' libraries, with their versions."""
 
+    @property
+    def text(self) -> str:
+        """All of it, in a line."""
+        libraries = ", ".join(f"{name} {version}" for name, version in self.libraries.items())
+        return f"{self.python} on {self.system}, {self.processor}; {libraries}"
+
 
 class Report(msgspec.Struct, kw_only=True):
     """One run."""

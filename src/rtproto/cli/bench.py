@@ -95,9 +95,7 @@ def _print(report: Report, out: Console) -> None:
     out.print(_LEGEND, "")
     for note in report.notes():
         out.print(shown(f"– {note}"))
-    machine = report.machine
-    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
-    out.print("", f"{machine.python}, {machine.system}, {machine.processor}; {libraries}", sep="\n")
+    out.print("", report.machine.text, sep="\n")
 
 
 def _table(report: Report, *, is_narrow: bool) -> Table:
