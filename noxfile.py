@@ -25,7 +25,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Two type checkers agree on the package, on what its users see, and on what they must refuse."""
-    install(session, "typing", "-e", ".[bench,cli]")
+    install(session, "typing", "-e", ".[bench,cli,testing]")
     session.run("mypy", "src", "tests/typing", "examples")
     session.run("pyright", "--project", "pyproject.toml")
     session.run("pyright", "--verifytypes", "rtproto", "--ignoreexternal")
@@ -34,7 +34,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything behaves as told; ``nox -s tests -- --corpus PATH`` adds any capture."""
-    install(session, "tests", "-e", ".[bench,cli]")
+    install(session, "tests", "-e", ".[bench,cli,testing]")
     session.run("pytest", "tests", "-n", "auto", *session.posargs)
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import rtproto
 from rtproto import NotAnEvent, Unknown, client, server, translation, types
+from rtproto.testing import strategies
 
 from .conftest import CODECS, OwnFrame, first_frame, own_frames, same_json
-from .strategies import structs
 
 FRAMES = [parameter.values[0] for parameter in own_frames()]
 EVENTS = [(codec, cls) for codec in CODECS.values() for cls in codec.types.values()]
@@ -28,7 +28,7 @@ DELTA = first_frame("server", "response.output_text.delta")
 
 @pytest.mark.parametrize(("codec", "cls"), EVENTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_event_comes_back_as_it_was(codec: rtproto.Codec[Any], cls: type[msgspec.Struct]) -> None:
-    @given(structs(cls))
+    @given(strategies.values(cls))
     def round_trip(event: Any) -> None:
         data = codec.encode(event)
         again = codec.decode(data, strict=True)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 import pytest
+from _pytest.fixtures import FixtureFunctionDefinition
 
 import rtproto
 
@@ -21,6 +22,7 @@ MODULES = [
     if found.name != "rtproto.__main__"
 ]
 LISTED = [module for module in (rtproto, *MODULES) if "._" not in module.__name__]
+DOCUMENTED = (click.Command, FixtureFunctionDefinition)
 each_module = pytest.mark.parametrize("module", LISTED, ids=lambda module: module.__name__)
 
 
@@ -83,7 +85,7 @@ def test_every_module_opens_with_its_law(module: ModuleType) -> None:
 def test_every_public_name_is_documented(module: ModuleType) -> None:
     for name in module.__all__:
         value = getattr(module, name)
-        if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, click.Command):
+        if inspect.isclass(value) or inspect.isfunction(value) or isinstance(value, DOCUMENTED):
             assert inspect.getdoc(value) or getattr(value, "help", None), name
         elif not isinstance(value, ModuleType):
             assert any(name in _documented_assignments(m) for m in MODULES) or name in (

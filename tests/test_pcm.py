@@ -25,9 +25,10 @@ from rtproto import (
     translation,
     types,
 )
+from rtproto.testing.strategies import json_objects, json_values
 
 from .conftest import CODECS, first_frame
-from .json_texts import KEYS, VALUES, objects, parse
+from .json_texts import parse
 
 SOUND = bytes(range(256)) * 3
 TEXT = base64.b64encode(SOUND).decode()
@@ -238,10 +239,12 @@ _MAYBE_AUDIO = _AUDIO | st.sampled_from(["AAA", "\\u0041AAA", "AA\\/A", "A\\nAA"
 @st.composite
 def audio_frames(draw: st.DrawFn) -> str:
     name = draw(_NAMES)
-    members = [f'"{pcm.FIELDS[name]}"{draw(st.sampled_from([":", ": "]))}"{draw(_MAYBE_AUDIO)}"']
-    keys = KEYS.filter(lambda key: json.loads(key) != "type") | st.just(f'"{pcm.FIELDS[name]}"')
-    rest = draw(objects(VALUES | _AUDIO.map('"{}"'.format), *members, keys=keys))
-    return f'{{"type":"{name}",{rest.lstrip()[1:]}'
+    field = pcm.FIELDS[name]
+    keys = st.sampled_from([f'"{field}"', f'"\\u{ord(field[0]):04x}{field[1:]}"', '"obfuscation"'])
+    others = st.tuples(keys, json_values() | _AUDIO.map('"{}"'.format)).map(":".join)
+    members = [f'"{field}"{draw(st.sampled_from([":", ": "]))}"{draw(_MAYBE_AUDIO)}"']
+    rest = draw(json_objects(*members, *draw(st.lists(others, max_size=2))))
+    return f'{{"type":"{name}",{rest[1:]}'
 
 
 @settings(max_examples=2000)

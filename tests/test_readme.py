@@ -3,6 +3,9 @@
 import contextlib
 import io
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +20,12 @@ def _blocks(language: str, text: str = README) -> list[str]:
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TESTING = ROOT / "docs" / "testing.md"
 PYTHON = [
-    pytest.param(code, id=page.name) for page in PAGES for code in _blocks("python", page.read_text("utf-8"))
+    pytest.param(code, id=page.name)
+    for page in PAGES
+    if page != TESTING
+    for code in _blocks("python", page.read_text("utf-8"))
 ]
 
 
@@ -30,6 +37,25 @@ def test_its_code_runs_and_prints_what_it_says(code: str) -> None:
     said = re.findall("^ *# (.*)$", code, re.MULTILINE)
     assert said
     assert printed.getvalue().splitlines() == said
+
+
+def test_the_page_on_testing_is_a_test_module(tmp_path: Path) -> None:
+    """Its blocks, one after another, are run by a pytest of their own: fixtures, markers and all."""
+    blocks = _blocks("python", TESTING.read_text("utf-8"))
+    (tmp_path / "test_page.py").write_text("\n\n".join(blocks), "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--strict-markers",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert f"{''.join(blocks).count('def test_')} passed" in ran.stdout
 
 
 def test_ci_runs_its_second_command() -> None:

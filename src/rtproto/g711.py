@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # audioop-lts follows where it is gone.
     import audioop
 
-__all__ = ["decode", "encode"]
+__all__ = ["audioop", "decode", "encode"]
 
 _Convert = Callable[[Buffer, int], bytes]
 _LAWS: Final[dict[str, tuple[_Convert, _Convert]]] = {

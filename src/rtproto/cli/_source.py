@@ -14,12 +14,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 from rich.text import Text
 
+from rtproto._sender import sender
 from rtproto._struct import Event
 from rtproto.capture import Direction, Record, Skipped, open_capture, read
 from rtproto.codec import (
     Codec,
     client_codec,
     encode,
+    probe_type,
     server_codec,
     translation_client_codec,
     translation_server_codec,
@@ -129,8 +131,7 @@ def _decode(record: Record, surface: Surface) -> Line | Skipped:
 
 
 def _frame(record: Record, codecs: dict[Direction, Codec[Any]]) -> Line:
-    name = codecs["server"].probe(record.raw)
-    direction = record.direction or ("client" if name in codecs["client"].types else "server")
+    direction = record.direction or sender(probe_type(record.raw))
     return Line(record, direction, codecs[direction].decode(record.raw))
 
 

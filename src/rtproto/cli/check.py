@@ -1,15 +1,14 @@
 """``rtproto check`` finds what the model does not hold: it decodes, encodes and compares every frame."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import click
-import msgspec
 
+from rtproto._drift import drift
 from rtproto.capture import Direction, Skipped
 from rtproto.cli._source import (
     Line,
@@ -25,8 +24,6 @@ from rtproto.cli._source import (
     table,
     told,
 )
-from rtproto.codec import encode
-from rtproto.unknown import Unknown
 
 __all__ = ["Drift", "check", "drifts"]
 
@@ -45,75 +42,11 @@ class Drift(NamedTuple):
 
 def drifts(frame: Line) -> Iterator[Drift]:
     """Where the model and this frame differ."""
-    for path, problem in _problems(frame.event, frame.record.raw):
-        yield Drift(frame.direction, frame.event.type, path, problem)
+    for path, problem in drift(frame.event, frame.record.raw):
+        yield Drift(frame.direction, frame.event.type, _INDEX.sub("[]", path), problem)
 
 
-def _problems(event: Any, raw: bytes) -> Iterator[tuple[str, str]]:
-    if isinstance(event, Unknown):
-        path, _, reason = (event.error or "$.type: unknown event").partition(": ")
-        yield re.sub(r"\[\d+\]", "[]", path), reason
-        return
-    yield from _unknown_kinds(event, "$")
-    try:
-        found = list(_differences(_json(raw), _json(encode(event)), "$"))
-    except RecursionError:
-        found = [("$", "nested too deeply to compare")]
-    yield from found
-
-
-def _json(raw: bytes) -> Any:
-    """As Python objects; invalid UTF-8 and endless digits, which no model reads, are no matter."""
-    return json.loads(raw.decode(errors="replace"), parse_int=_integer)
-
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) < _MOST_DIGITS else digits
-
-
-_MOST_DIGITS = 4000  # Python turns no longer text into an int.
-
-
-def _unknown_kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Unknown):
-        yield path, f"unknown kind {value.type!r}" if value.type else "an object without a type"
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from _unknown_kinds(getattr(value, name), f"{path}.{name}")
-    elif _is_list(value):
-        for item in value:
-            yield from _unknown_kinds(item, f"{path}[]")
-    elif _is_dict(value):
-        for item in value.values():
-            yield from _unknown_kinds(item, f"{path}[]")
-
-
-def _differences(wire: Any, model: Any, path: str) -> Iterator[tuple[str, str]]:
-    if _is_dict(wire) and _is_dict(model):
-        for name in wire.keys() | model.keys():
-            yield from _member(wire, model, name, f"{path}.{name}")
-    elif _is_list(wire) and _is_list(model) and len(wire) == len(model):
-        for wire_item, model_item in zip(wire, model, strict=True):
-            yield from _differences(wire_item, model_item, f"{path}[]")
-    elif wire != model or type(wire) is not type(model):
-        yield path, "changed"
-
-
-def _member(wire: dict[str, Any], model: dict[str, Any], name: str, path: str) -> Iterator[tuple[str, str]]:
-    if name not in model:
-        yield path, "not modelled"
-    elif name not in wire:
-        yield path, "invented"
-    else:
-        yield from _differences(wire[name], model[name], path)
-
-
-def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
+_INDEX = re.compile(r"\[\d+\]")
 
 
 @click.command()

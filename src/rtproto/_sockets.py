@@ -1,0 +1,308 @@
+"""A WebSocket is whole messages in, messages out and one end: how they were cut on the way stays in here."""
+
+import asyncio
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeAlias, TypeVar, cast
+
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_connect,  # pyright: ignore[reportUnknownVariableType] - its **kwargs
+    ws_create_server,  # pyright: ignore[reportUnknownVariableType] - its **kwargs
+)
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Connection",
+    "Listening",
+    "Refusal",
+    "Request",
+    "Route",
+    "accept",
+    "connect",
+    "listen",
+    "new_loop",
+    "page",
+    "refuse",
+]
+
+MAX_MESSAGE_BYTES = 24 * 2**20
+"""The longest message taken, in bytes, if nothing else is said; an append of 15 MiB is 20 MiB of base64."""
+
+_CLOSE_SECONDS = 1.0
+_ABNORMAL = 1006  # RFC 6455 §7.1.5: there was no close frame
+_NO_STATUS = 1005
+_LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
+
+Request: TypeAlias = WSUpgradeRequest
+"""What a client asked for: ``path`` (bytes, with the query) and ``headers``."""
+Refusal: TypeAlias = WSUpgradeResponseWithListener
+"""A plain HTTP answer in place of a WebSocket."""
+
+
+class Connection(WSListener):
+    """One end of a WebSocket; subclass it and fill in what happens.
+
+    Pings are answered, fragments joined, a close is answered in kind. Everything runs in the event loop's
+    thread, and nothing in a task.
+    """
+
+    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self.max_message_bytes = max_message_bytes
+        self.is_paused = False
+        """Whether the peer reads more slowly than we write: what is sent now piles up here."""
+        self.peers: set[Connection] = set()
+        """Where it is as long as it lasts: every connection that came in by the same port."""
+        self._is_open = False
+        self._joined: bytearray | None = None  # what has come of a message in fragments
+        self._kind = WSMsgType.TEXT
+        self._end: tuple[int, str] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages come and go: the handshake is done, and neither side has said goodbye."""
+        return self._is_open and not self._transport.is_close_frame_sent  # picows closes at a fault
+
+    # What happens; a subclass fills in what it needs.
+
+    def opened(self) -> None:
+        """The handshake is done: messages may be sent."""
+
+    def text(self, data: bytes) -> None:
+        """A text message came, whole."""
+
+    def binary(self, data: bytes) -> None:
+        """A binary message came, whole."""
+
+    def writable(self) -> None:
+        """The peer has caught up, after ``is_paused``."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """It is over: the peer's code and reason, or ours if we closed; 1006: broken off, 1005: no code."""
+
+    # What can be done.
+
+    def send(self, data: bytes) -> None:
+        """Send a text message; of a connection that is closing or closed, nothing."""
+        if self.is_open:
+            self._transport.send(WSMsgType.TEXT, data)
+
+    def send_in_fragments(self, data: bytes, size: int) -> None:
+        """Send a text message in WebSocket frames of at most ``size`` bytes."""
+        kind = WSMsgType.TEXT
+        for begin in range(0, max(len(data), 1), size):
+            if self.is_open:
+                self._transport.send(kind, data[begin : begin + size], fin=begin + size >= len(data))
+            kind = WSMsgType.CONTINUATION
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Say goodbye, and wait a second at most for the answer."""
+        if self.is_open:
+            self._say_goodbye(code, reason)
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(_CLOSE_SECONDS, self._transport.disconnect, False)
+
+    def abort(self) -> None:
+        """Break off without a word, as a peer that lost its network."""
+        self._is_open = False
+        self._transport.disconnect(graceful=False)
+
+    def go_deaf(self) -> None:
+        """Read no more and write no more, but stay connected: a half-open peer."""
+        self._is_open = False
+        self._transport.underlying_transport.pause_reading()
+        self.peers.discard(self)  # nobody waits for its goodbye
+
+    async def gone(self) -> None:
+        """Wait until it is over."""
+        await self._transport.wait_disconnected()
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self._is_open = False
+        self._end = self._end or (code, reason)
+        if code == _NO_STATUS:
+            self._transport.send(WSMsgType.CLOSE, b"")
+        else:
+            shortened = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+            self._transport.send_close(cast("WSCloseCode", code), shortened)
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._is_open = True
+        self.peers.add(self)
+        self.opened()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is WSMsgType.CLOSE:
+            self._closing(frame.get_payload_as_bytes())
+        elif kind is WSMsgType.PONG or not self.is_open:
+            return
+        elif kind is WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif frame.fin and self._joined is None:
+            self._deliver(kind, frame.get_payload_as_bytes())
+        else:
+            self._join(kind, frame)
+
+    def _deliver(self, kind: WSMsgType, data: bytes) -> None:
+        (self.binary if kind is WSMsgType.BINARY else self.text)(data)
+
+    def _join(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if self._joined is None:
+            self._kind, self._joined = kind, bytearray()
+        self._joined += frame.get_payload_as_memoryview()
+        if len(self._joined) > self.max_message_bytes:
+            self._joined = None
+            self.close(1009, "message too big")
+        elif frame.fin:
+            data, self._joined = bytes(self._joined), None
+            self._deliver(self._kind, data)
+
+    def _closing(self, payload: bytes) -> None:
+        code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else _NO_STATUS
+        reason = payload[2:].decode(errors="replace")
+        if self.is_open:
+            self._say_goodbye(code, reason)
+        self._end = self._end or (code, reason)
+        self._transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._is_open = False
+        self._joined = None
+        if self._patience is not None:
+            self._patience.cancel()
+        self.peers.discard(self)
+        self.closed(*(self._end or _end(transport)))
+
+    def pause_writing(self) -> None:
+        self.is_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        self.writable()
+
+
+def _end(transport: WSTransport) -> tuple[int, str]:
+    """How a connection ended that neither side closed by a message of ours: picows closes at a fault."""
+    sent = transport.close_handshake and transport.close_handshake.sent
+    return (int(cast("int", sent.code)), sent.reason) if sent else (_ABNORMAL, "")
+
+
+# Listening ------------------------------------------------------------------------------------
+
+Route: TypeAlias = Callable[[Request], Connection | Refusal]
+"""Answers a request: with the connection that is to serve it, or by plain HTTP."""
+
+
+class Listening:
+    """An open port, and every connection that came in by it."""
+
+    def __init__(self, server: asyncio.Server, connections: set[Connection]) -> None:
+        self._server = server
+        self._connections = connections
+        # asyncio's own server has it from Python 3.13 on, picows's always.
+        self._abort_clients: Callable[[], None] = getattr(server, "abort_clients", lambda: None)
+        address = server.sockets[0].getsockname()
+        self.port: int = address[1]
+
+    async def close(self, code: int = 1001, reason: str = "going away") -> None:
+        """Take no more connections, close those there are, and wait until the last is gone."""
+        self._server.close()
+        connections = [*self._connections]
+        for connection in connections:
+            connection.close(code, reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * _CLOSE_SECONDS):
+                for connection in connections:
+                    await connection.gone()
+        self._abort_clients()  # the half-open, and who has not asked for anything yet
+        await self._server.wait_closed()
+
+
+async def listen(route: Route, host: str, port: int, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Listening:
+    """Open a port; ``port`` 0: any free one.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    connections: set[Connection] = set()
+
+    def enter(request: Request) -> WSListener | Refusal:
+        _unlist(request)
+        answer = route(request)
+        connection = answer if isinstance(answer, Connection) else answer.listener
+        if isinstance(connection, Connection):
+            connection.peers = connections
+        return answer
+
+    server = await ws_create_server(
+        enter, host, port, max_frame_size=max_message_bytes, enable_auto_pong=False
+    )
+    return Listening(server, connections)
+
+
+def _unlist(request: Request) -> None:
+    """Make of ``Connection: keep-alive, Upgrade``, as Firefox says it, the one word that picows takes."""
+    wishes = request.headers.get("Connection", "").lower().split(",")
+    if "upgrade" in map(str.strip, wishes):
+        request.headers["Connection"] = "upgrade"
+
+
+def accept(connection: Connection, subprotocol: str | None) -> Refusal:
+    """Say yes, in a subprotocol that the client offered; ``None``: in none."""
+    headers = {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else None
+    return Refusal(WSUpgradeResponse.create_101_response(headers), connection)
+
+
+def page(body: bytes) -> Refusal:
+    """Answer by a small page."""
+    return Refusal(WSUpgradeResponse.create_ok_response(body), None)
+
+
+def refuse(status: int, body: bytes) -> Refusal:
+    """Answer by an HTTP error, 400 or above."""
+    return Refusal(WSUpgradeResponse.create_error_response(status, body), None)
+
+
+# Calling --------------------------------------------------------------------------------------
+
+C = TypeVar("C", bound=Connection)
+
+
+async def connect(connection: C, url: str, headers: Mapping[str, str]) -> C:
+    """Open a WebSocket to a URL, ``ws:`` or ``wss:``, with the certificate verified.
+
+    Raises:
+        OSError: there is nobody.
+        picows.WSHandshakeError: there is somebody who says no.
+    """
+    await ws_connect(
+        lambda: connection,
+        url,
+        extra_headers=headers,
+        max_frame_size=connection.max_message_bytes,
+        enable_auto_pong=False,
+        max_redirects=0,  # headers may hold a key, which is for this host only
+    )
+    return connection
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A new event loop: uvloop's where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - there is none for Windows
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

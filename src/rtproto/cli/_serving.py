@@ -1,0 +1,70 @@
+"""A command that serves says where, runs until it is told to stop, and stops cleanly."""
+
+import asyncio
+import logging
+import re
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, TypeAlias, TypeVar
+
+import click
+
+__all__ = ["Address", "address", "need", "quiet", "run", "told_to_stop", "until"]
+
+T = TypeVar("T")
+_PORT = re.compile(r"[0-9]{1,5}")
+
+Address: TypeAlias = tuple[str, int]
+"""A host and a port."""
+
+
+def address(_context: click.Context, _option: click.Parameter, value: str | None) -> Address | None:
+    """``HOST:PORT``, or ``[HOST]:PORT`` where the host has colons itself; an option's callback."""
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
+        raise click.BadParameter(f"{value!r} is no HOST:PORT")
+    return host, int(port)
+
+
+def need(module: str) -> None:
+    """Say which extra is missing, if one is."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("rtproto"):
+            raise
+        raise click.ClickException("this needs an extra: pip install 'rtproto[testing]'") from None
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in an event loop, on uvloop where there is one."""
+    from rtproto._sockets import new_loop  # noqa: PLC0415 - it needs the extra
+
+    quiet()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(work)
+
+
+def quiet() -> None:
+    """What is wrong with a connection is told once, by us."""
+    logging.getLogger("picows").addHandler(logging.NullHandler())
+
+
+def told_to_stop() -> asyncio.Event:
+    """Is set at SIGINT and SIGTERM; to be had before anybody knows that there is something to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows: there SIGINT cancels the task that waits
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def until(stop: asyncio.Event) -> None:
+    """Wait for that."""
+    with suppress(asyncio.CancelledError):
+        await stop.wait()
