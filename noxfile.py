@@ -1,5 +1,7 @@
 """One session per promise; ``nox`` keeps them all, and ``.ci/run`` runs just that."""
 
+import sys
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -48,11 +50,13 @@ def budget(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Every benchmark still runs, one quick round of each; its figures mean nothing."""
-    install(session, "bench", "-e", ".[bench,cli]")
+    install(session, "bench", "-e", ".[bench,cli,testing]")
     session.run("pytest", "bench", "-q", "--benchmark-disable")
     session.run("python", "-m", "bench.ratios", "--rounds", "2")
     quick = ("--processes", "1", "--rounds", "1", "--to", session.create_tmp())
     session.run("python", "-m", "bench.report", *quick)
+    if sys.platform == "linux":
+        session.run("python", "-m", "bench.load", "--quick")
 
 
 @nox.session(default=False)

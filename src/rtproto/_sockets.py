@@ -128,7 +128,7 @@ class Connection(WSListener):
 
     def _say_goodbye(self, code: int, reason: str) -> None:
         self._is_open = False
-        self._end = self._end or (code, reason)
+        self._end = (code, reason)
         if code == _NO_STATUS:
             self._transport.send(WSMsgType.CLOSE, b"")
         else:
@@ -164,7 +164,6 @@ class Connection(WSListener):
             self._kind, self._joined = kind, bytearray()
         self._joined += frame.get_payload_as_memoryview()
         if len(self._joined) > self.max_message_bytes:
-            self._joined = None
             self.close(1009, "message too big")
         elif frame.fin:
             data, self._joined = bytes(self._joined), None
@@ -175,12 +174,10 @@ class Connection(WSListener):
         reason = payload[2:].decode(errors="replace")
         if self.is_open:
             self._say_goodbye(code, reason)
-        self._end = self._end or (code, reason)
         self._transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._is_open = False
-        self._joined = None
         if self._patience is not None:
             self._patience.cancel()
         self.peers.discard(self)

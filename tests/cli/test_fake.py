@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -59,6 +60,7 @@ class Process:
     def opened(self) -> "Process":
         self.url = self.line().removeprefix("listening on ")
         self.base_url = self.line().removeprefix("base URL for the OpenAI SDK: ")
+        self.port = int(self.base_url.rpartition(":")[2].removesuffix("/v1"))
         return self
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -137,7 +139,7 @@ def type_of(message: str) -> str:
 
 def test_it_says_where_it_is_and_the_official_sdk_finds_it() -> None:
     with fake("--speed", "inf") as process:
-        port = int(process.base_url.rpartition(":")[2].removesuffix("/v1"))
+        port = process.port
         assert process.base_url == f"http://127.0.0.1:{port}/v1"
         assert process.url == f"ws://127.0.0.1:{port}/v1/realtime?model=gpt-realtime"
         openai = OpenAI(api_key="any", base_url=process.base_url)
@@ -156,7 +158,7 @@ def test_a_signal_stops_it_in_the_midst_of_a_response(number: int) -> None:
     async def talk(process: Process) -> tuple[int, str]:
         async with connected(process.url) as client:
             await client.send({"type": "response.create"})
-            await client.until("response.output_audio.delta")
+            await client.until("response.output_audio_transcript.delta")
             process.process.send_signal(number)
             return await client.closed()
 
@@ -279,9 +281,9 @@ def test_keys_are_kept_to_and_kept_secret(tmp_path: Path) -> None:
     with fake("--keys", path, "--speed", "inf") as process:
         for key in ("sk-first", "sk-second"):
             assert texts(process.url, additional_headers={"Authorization": f"Bearer {key}"})
-        for key in ("sk-third", "sk-first\n", "", "\ufffd"):
-            with pytest.raises((websockets.InvalidStatus, ValueError, UnicodeError)):
-                texts(process.url, additional_headers={"Authorization": f"Bearer {key}".strip()})
+        for key in ("sk-third", "sk-", "sk-first,sk-second", ""):
+            with pytest.raises(websockets.InvalidStatus):
+                texts(process.url, additional_headers={"Authorization": f"Bearer {key}"})
     assert "sk-" not in process.said
 
 
@@ -289,6 +291,28 @@ def test_a_file_without_keys_lets_nobody_in(tmp_path: Path) -> None:
     (tmp_path / "keys").touch()
     with fake("--keys", tmp_path / "keys") as process, pytest.raises(websockets.InvalidStatus):
         texts(process.url)
+
+
+def test_a_script_that_fails_is_told_of_and_ends_its_session_only(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from rtproto.testing import Script\nSCRIPT = Script(lambda turn: 1 / turn.number)\n", "utf-8"
+    )
+    process = Process("--listen", "127.0.0.1:0", "--script", path).opened()
+    for _ in range(2):
+        assert seen(process.url)[1][0] == 1011
+    assert process.stop() == 0
+    assert process.errors.count('mine.py", line 2') == 2
+    assert process.errors.count("ZeroDivisionError: division by zero\n") == 2
+
+
+def test_a_client_that_breaks_the_protocol_is_not_told_of() -> None:
+    with fake() as process, socket.create_connection(("127.0.0.1", process.port), timeout=SECONDS) as peer:
+        names = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", **KEY}
+        names["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+        lines = ["GET /v1/realtime?model=m HTTP/1.1", *map(": ".join, names.items()), "", ""]
+        peer.sendall("\r\n".join(lines).encode() + b"\x83\x80\0\0\0\0")
+        assert b"\x03\xea" in b"".join(iter(lambda: peer.recv(65536), b""))  # 1002
 
 
 # What goes wrong ------------------------------------------------------------------------------
@@ -345,7 +369,7 @@ def test_delay_jitter_and_fragments() -> None:
             async with asyncio.timeout(SECONDS):
                 pieces = [piece async for piece in client.socket.recv_streaming(decode=True)]
             took = time.monotonic() - begun
-            await client.until("response.done")
+            await client.until("rate_limits.updated")
             return took, [str(piece) for piece in pieces]
 
     with fake("--speed", "inf", "--delay", "150", "--jitter", "20", "--fragment", "10") as process:
@@ -389,7 +413,7 @@ def test_an_address_that_is_none(listen: str) -> None:
     assert "is no HOST:PORT" in refusal(listen=listen)
 
 
-@pytest.mark.parametrize("listen", ["192.0.2.1:0", "no-such-host.invalid:0", "a..b:0"])
+@pytest.mark.parametrize("listen", ["192.0.2.1:0", "a..b:0"])
 def test_an_address_that_cannot_be_had(listen: str) -> None:
     assert refusal(listen=listen).startswith("Error: cannot listen: ")
 

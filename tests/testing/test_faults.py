@@ -30,7 +30,7 @@ from rtproto.testing import (
     unknown,
 )
 from tests.testing.talk import KEY, SECONDS, Client, connected
-from tests.testing.test_sockets import PING, TEXT, frame, raw
+from tests.testing.test_sockets import CLOSE, PING, TEXT, frame, raw
 
 PROMPT = 1.5  # seconds: what takes longer waited for somebody
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, _sockets.new_loop], ids=["asyncio", "fast"])
@@ -223,6 +223,7 @@ def test_a_half_open_server_keeps_silent_and_stops_at_once(loop: Loop) -> None:
             begun = time.monotonic()
             await fake.__aexit__(None, None, None)
             assert time.monotonic() - begun < PROMPT
+            assert fake.sessions[1].end == (1006, "")
             assert await client.closed() == (1006, "")
             pong.exception()
 
@@ -231,6 +232,36 @@ def test_a_half_open_server_keeps_silent_and_stops_at_once(loop: Loop) -> None:
     assert [record.end for record in fake.sessions] == [(1001, "going away"), (1006, "")]
     assert sent(fake, 1)[-1] == DELTA
     assert len(fake.received("response.create")) == 1
+
+
+def test_a_close_waits_for_its_answer_but_not_for_ever() -> None:
+    async def work() -> None:
+        async with fake, raw(fake) as client:
+            await client.send(frame(TEXT, json.dumps(WRITTEN).encode()))
+            while (await client.next()).kind != CLOSE:
+                pass
+            begun = time.monotonic()
+            assert await client.is_over()
+            assert 0.5 < time.monotonic() - begun < 5
+            assert fake.sessions[0].end == (1011, "")
+
+    fake = faulty(Close())
+    run(work())
+
+
+def test_a_half_open_server_does_not_answer_a_close() -> None:
+    async def work() -> None:
+        async with fake, raw(fake) as client:
+            await client.send(frame(TEXT, json.dumps(WRITTEN).encode()))
+            assert json_type((await client.next()).data) == "response.created"
+            await client.send(frame(CLOSE, b"\x03\xe8"))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await client.reader.read(1)
+            assert fake.sessions[0].end is None
+
+    fake = faulty(HalfOpen("response.created"))
+    run(work())
 
 
 def test_a_half_open_server_does_not_even_hear_what_came_in_the_same_breath() -> None:

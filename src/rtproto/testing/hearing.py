@@ -32,7 +32,7 @@ __all__ = ["Hearing"]
 _LEAST_MS = 100  # the service commits no less
 _LOGPROBS = "item.input_audio_transcription.logprobs"
 _SEMANTIC_MS = {"low": 1000, "high": 300}  # a model would judge; the fake waits so long, else 600 ms
-_KEPT_MS = 60_000  # of what voice activity detection takes for silence
+_KEPT_MS = 10_000  # of what voice activity detection takes for silence
 
 
 class Hearing(FakeSession):

@@ -62,6 +62,11 @@ class RealtimeSession(Conversing):
         """The session with its defaults."""
         return server.SessionCreated(event_id=new_event_id(), session=self.settings)
 
+    def abandon(self) -> None:
+        """The peer has left: no response goes on."""
+        super().abandon()
+        self._running.clear()
+
     # The session
 
     def update(self, event: client.SessionUpdate) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from rtproto._drift import NOT_MODELLED, drift
+from rtproto._salvage import REFUSALS
 from rtproto._shown import shown
 from rtproto._struct import Event, Maybe
 from rtproto.codec import Codec
@@ -144,7 +145,20 @@ def _unsupported(event: Event | Unknown, codec: Codec[Any]) -> Refused:
 
 def _must_be_modelled(event: Event, data: bytes) -> None:
     """The service takes no member that it does not know."""
+    if _is_plain(event, data):
+        return
     for path, problem in drift(event, data):
         if problem == NOT_MODELLED:
             param = shown(path[2:])
             raise Refused("unknown_parameter", f"Unknown parameter: '{param}'.", param)
+
+
+def _is_plain(event: Event, data: bytes) -> bool:
+    """Whether it is an event of scalars, as audio is, and has no other members: told by their names alone."""
+    try:
+        return not event.__struct_config__.gc and _members(data).keys() <= {"type", *event.__struct_fields__}
+    except REFUSALS:
+        return False
+
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -118,6 +118,7 @@ class _Served(Connection):
 
     def closed(self, code: int, reason: str) -> None:
         self._stop_waiting()
+        self._session.abandon()
         self.on_closed((code, reason))
 
     def _pump(self) -> None:

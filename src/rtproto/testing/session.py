@@ -106,6 +106,10 @@ class FakeSession(ABC):
             Refused("invalid_event", "Expected a text WebSocket message; binary frames are not supported.")
         )
 
+    def abandon(self) -> None:
+        """The peer has left: what was still to be sent is let go, for it holds the session."""
+        self._streams.clear()
+
     # Out
 
     def emit(self, event: Event) -> None:
@@ -134,11 +138,6 @@ class FakeSession(ABC):
             if stream.due == math.inf:
                 self._streams.remove(stream)
         yield from self._sent()
-
-    def forget(self) -> None:
-        """It is over: what was still to be sent is not."""
-        self._outbox.clear()
-        self._streams.clear()
 
     def _sent(self) -> Iterator[bytes]:
         while self._outbox:

@@ -258,33 +258,33 @@ def _json_kind(kind: Any) -> Any:
 
 @cache
 def _misfits(annotation: Any) -> SearchStrategy[Any]:
-    """What cannot stand where this type does: nothing, JSON of another kind, or what holds such a misfit."""
-    kinds = _kinds(annotation)
+    """What cannot stand where this type does: JSON of another kind, or what holds such a misfit."""
+    kinds = [kind for kind in _kinds(annotation) if kind is not UnsetType]
     if Any in kinds:
         return st.nothing()
     taken = set(map(_json_kind, kinds))
     others = [drawn for kind, drawn in _JSON_KINDS.items() if kind not in taken]
-    missing = [] if UnsetType in kinds else [_PLAIN[UnsetType]]
-    return st.one_of(*missing, _one(st.one_of(*others)), *map(_misfits_inside, kinds))
+    return st.one_of(_one(st.one_of(*others)), *map(_misfits_inside, kinds))
 
 
 def _misfits_inside(kind: Any) -> SearchStrategy[Any]:
     args = get_args(kind)
     if get_origin(kind) is list:
-        lists = st.tuples(_values(kind), _misfits(args[0] | UnsetType))
+        lists = st.tuples(_values(kind), _misfits(args[0]))
         return lists.map(lambda drawn: [*drawn[0], drawn[1]])
     if get_origin(kind) is dict:
-        dicts = st.tuples(_values(kind), _TEXT, _misfits(args[1] | UnsetType))
+        dicts = st.tuples(_values(kind), _TEXT, _misfits(args[1]))
         return dicts.map(lambda drawn: {**drawn[0], drawn[1]: drawn[2]})
     return st.nothing() if kind in _PLAIN or _is_closed(kind) else _misshapen(kind)
 
 
 @cache
 def _misshapen(cls: type[msgspec.Struct]) -> SearchStrategy[Any]:
-    """Structs of a class, a misfit in one of the fields."""
+    """Structs of a class, with a misfit in a field, or without a field that is required."""
     fields = msgspec.structs.fields(cls)
-    misfits = {field.name: _misfits(field.type) for field in fields if Any not in _kinds(field.type)}
-    return st.one_of([st.builds(cls, **_fields(cls) | {name: misfit}) for name, misfit in misfits.items()])
+    wrong = [(field.name, _misfits(field.type)) for field in fields if Any not in _kinds(field.type)]
+    missing = [(field.name, _PLAIN[UnsetType]) for field in fields if field.required]
+    return st.one_of([st.builds(cls, **_fields(cls) | {name: drawn}) for name, drawn in wrong + missing])
 
 
 # Events ---------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def misshapen_frames(draw: DrawFn, codec: Codec[Any], *classes: type[Event]) -> 
     With ``strict`` it raises ``InvalidEvent``.
     """
     cls = draw(st.sampled_from(classes or tuple(codec.types.values())))
-    if draw(_RARELY):
+    if not cls.__struct_fields__ or draw(_RARELY):
         return b"%b,%b}" % (encode(draw(_values(cls)))[:-1], _HALF_A_PAIR.encode())
     return encode(draw(_misshapen(cls)))
 
@@ -425,7 +425,8 @@ def _no_events() -> list[SearchStrategy[str]]:
 
 
 def _cut(frame: bytes) -> SearchStrategy[bytes]:
-    return st.integers(0, frame.rindex(b"}")).map(lambda end: frame[:end])
+    end = frame.rindex(b"}")
+    return st.integers(0, end).map(lambda lost: frame[: end - lost])
 
 
 def _surrounded(frame: bytes) -> SearchStrategy[bytes]:

@@ -1,10 +1,9 @@
 """Speech begins where a window is loud, and ends where windows have been quiet for long enough."""
 
-import math
-import operator
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from rtproto.g711 import audioop
 from rtproto.testing.sound import Sound
 
 __all__ = ["Edge", "Vad"]
@@ -12,7 +11,6 @@ __all__ = ["Edge", "Vad"]
 WINDOW_MS = 20
 _LOUDEST = 32768
 _LOUD = 0.02  # of full scale, at a threshold of 1: half of it, the default's, is a quiet voice
-_EVERY = 4  # samples: a quarter of them tells the loudness as well
 
 
 class Edge(NamedTuple):
@@ -61,5 +59,4 @@ class Vad:
 
 def _loudness(window: bytes) -> float:
     """The root mean square, as a share of full scale."""
-    samples = memoryview(window).cast("h")[::_EVERY]
-    return math.sqrt(sum(map(operator.mul, samples, samples)) / len(samples)) / _LOUDEST
+    return audioop.rms(window, 2) / _LOUDEST
