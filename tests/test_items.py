@@ -100,7 +100,7 @@ def test_a_message_takes_strings_and_parts(made: types.Message, wire: dict[str, 
     [
         (items.function_call_output("call_1", "4 °C"), {"call_id": "call_1", "output": "4 °C"}),
         (
-            items.mcp_approval_response("item_1", "mcpr_1", False, reason=None),
+            items.mcp_approval_response("mcpr_1", False, id="item_1", reason=None),
             {"id": "item_1", "approval_request_id": "mcpr_1", "approve": False, "reason": None},
         ),
         (

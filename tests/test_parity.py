@@ -103,6 +103,9 @@ EXCEPTIONS: dict[str, set[tuple[str, str, str]]] = {
             REQUIRED_THERE,
         ),
     },
+    "OpenAI's own clients in JavaScript leave it out.": {
+        ("RealtimeMcpApprovalResponse", "McpApprovalResponse.id", REQUIRED_THERE),
+    },
     "The original crate leaves it optional.": {
         ("ResponseInputImage", "PromptImage.detail", REQUIRED_THERE),
     },

@@ -158,7 +158,7 @@ def mcp_approval_request(id: str, server_label: str, name: str, arguments: str) 
 
 
 def mcp_approval_response(
-    id: str, approval_request_id: str, approve: bool, *, reason: Maybe[str] = UNSET
+    approval_request_id: str, approve: bool, *, id: Maybe[str] = UNSET, reason: Maybe[str] = UNSET
 ) -> McpApprovalResponse:
     """The client's word on an MCP call; ``id`` is the new item's own."""
     return McpApprovalResponse(id=id, approval_request_id=approval_request_id, approve=approve, reason=reason)

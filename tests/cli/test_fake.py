@@ -348,16 +348,22 @@ def test_close_after_an_event() -> None:
     assert (types[-1], end) == ("response.created", (4567, ""))
 
 
-def test_half_open() -> None:
+def test_insert_and_drop_after_an_event() -> None:
+    _, types, end = faulty("--insert", "unknown", "--drop", "--after", "response.created")
+    assert (types[-2:], end) == (["response.created", "x.unheard_of"], (1006, ""))
+
+
+@pytest.mark.parametrize("after", [DELTA, "response.created"])
+def test_half_open(after: str) -> None:
     async def talk(url: str) -> None:
         async with connected(url, ping_interval=None, close_timeout=0.1) as client:
             await client.send(WRITTEN)
-            await client.until(DELTA)
+            await client.until(after)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await client.socket.recv()
 
-    with fake("--reply", "one two", "--speed", "inf", "--half-open") as process:
+    with fake("--reply", "one two", "--speed", "inf", "--half-open", "--after", after) as process:
         asyncio.run(talk(process.url))
 
 

@@ -408,6 +408,19 @@ def test_several_faults_strike_each_in_its_place() -> None:
     assert strange == ["x.one", DELTA, "", DELTA, "x.two", "x.three", DELTA]
 
 
+def test_a_half_open_server_does_not_drop_either() -> None:
+    async def work() -> None:
+        async with fake, connected(fake.url, ping_interval=None, close_timeout=0.1) as client:
+            await client.send(WRITTEN)
+            await client.until(DELTA)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await client.socket.recv()
+
+    fake = faulty(HalfOpen(), Drop(), Close())
+    run(work())
+
+
 def test_what_comes_first_is_the_end() -> None:
     """Faults strike in their order; after an end there is no other."""
 

@@ -76,9 +76,11 @@ def test_a_recorded_session_is_played_again_and_recorded_alike(tmp_path: Path) -
     path = tmp_path / "session.jsonl.gz"
     talk(conversation, script=script).sessions[0].save(path)
     again = Script.from_capture(path)
+    (call,) = again.replies[1].outputs  # type: ignore[union-attr]
+    assert call.call_id.startswith("call_")
     assert [*again.replies] == [
         Reply([Say("Good day.", tone(330))]),
-        Reply([Call("f", '{"a": 1}')]),
+        Reply([Call("f", '{"a": 1}', call.call_id)]),
         Reply([], "failed"),
     ]
 

@@ -872,6 +872,9 @@ def test_who_does_not_read_holds_up_nothing_but_itself(
             while made < len(frames):  # until it stands still
                 made = len(frames)
                 await asyncio.sleep(0.2)
+            worked = time.process_time()
+            await asyncio.sleep(0.4)
+            assert time.process_time() - worked < 0.3  # nor does it run in circles
             for _ in range(40):  # what the client says meanwhile does not push more out
                 writer.write(masked(b'{"type":"nonsense"}'))
             await refused(other)

@@ -30,7 +30,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rtproto")
 def cli() -> None:
-    """See what is in a capture of OpenAI Realtime traffic."""
+    """OpenAI Realtime traffic: look into it, replay it, fake the service that answers it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # A terminal may not speak UTF-8.

@@ -32,15 +32,15 @@ def new_id(prefix: str) -> str:
 class Audio(NamedTuple):
     """The audio of an item."""
 
-    data: bytes
-    """In the session's format."""
+    data: bytes | memoryview
+    """In the format that the session had then."""
     milliseconds: float
     """How long it plays."""
 
     def until(self, milliseconds: float) -> "Audio":
         """Its beginning."""
-        share = milliseconds / self.milliseconds if self.milliseconds else 0
-        return Audio(self.data[: int(len(self.data) * share) & ~1], milliseconds)
+        size = round(len(self.data) * milliseconds / self.milliseconds) if self.milliseconds else 0
+        return Audio(self.data[: size & ~1], milliseconds)
 
 
 class Conversation:
@@ -48,7 +48,9 @@ class Conversation:
 
     def __init__(self) -> None:
         self.id = new_id("conv")
-        self.audio: dict[str, Audio] = {}
+        self.audio: dict[tuple[str, int], Audio] = {}
+        """By item and content part; see :meth:`hear`."""
+        self._truncated: set[str] = set()
         self._items: dict[str, ConversationItem] = {}
         self._order: list[str] = []
 
@@ -89,29 +91,45 @@ class Conversation:
         return self._order[at - 1] if at else None
 
     def put(self, item_id: str, item: ConversationItem) -> None:
-        """An item has changed; one that was deleted meanwhile stays so."""
-        if item_id in self._items:
+        """An item has changed; one that was deleted or truncated meanwhile stays so."""
+        if item_id in self._items and item_id not in self._truncated:
             self._items[item_id] = item
+
+    def hear(self, item_id: str, audio: Audio, content_index: int = 0) -> None:
+        """Keep the audio of a part; of an item that was deleted or truncated meanwhile nothing more."""
+        if item_id in self._items and item_id not in self._truncated:
+            self.audio[item_id, content_index] = audio
+
+    def truncate(self, item_id: str, item: ConversationItem, milliseconds: float) -> None:
+        """Put an item in place of one of which no more was heard than its beginning."""
+        self.audio[item_id, 0] = self.audio[item_id, 0].until(milliseconds)
+        self._items[item_id] = item
+        self._truncated.add(item_id)
 
     def remove(self, item_id: str) -> None:
         """Take an item out."""
         self._order.remove(item_id)
         del self._items[item_id]
-        self.audio.pop(item_id, None)
+        self._truncated.discard(item_id)
+        for key in [key for key in self.audio if key[0] == item_id]:
+            del self.audio[key]
+
+    def milliseconds(self, item_id: str) -> float:
+        """How long an item's audio plays."""
+        return sum(audio.milliseconds for key, audio in self.audio.items() if key[0] == item_id)
 
     def with_audio(self, item_id: str) -> ConversationItem:
         """An item as ``conversation.item.retrieve`` gives it, with its audio."""
-        item, audio = self._items[item_id], self.audio.get(item_id)
-        if audio is None or not isinstance(item, Message):
+        item = self._items[item_id]
+        if not isinstance(item, Message):
             return item
-        base64 = pybase64.b64encode(audio.data).decode()
-        parts = [_with_audio(part, base64) for part in item.content]
+        parts = [_with_audio(part, self.audio.get((item_id, at))) for at, part in enumerate(item.content)]
         return msgspec.structs.replace(item, content=parts)
 
 
-def _with_audio(part: ContentPart, base64: str) -> ContentPart:
-    if isinstance(part, InputAudio | OutputAudio):
-        return msgspec.structs.replace(part, audio=base64)
+def _with_audio(part: ContentPart, audio: Audio | None) -> ContentPart:
+    if audio is not None and isinstance(part, InputAudio | OutputAudio):
+        return msgspec.structs.replace(part, audio=pybase64.b64encode(audio.data).decode())
     return part
 
 
@@ -131,16 +149,17 @@ def input_tokens(conversation: Conversation, items: list[ConversationItem], *tex
     written = sum(map(text_tokens, [*texts, *(text for item in items for text in _texts(item))]))
     spoken = 0
     for item in items:
-        audio = conversation.audio.get(getattr(item, "id", None) or "")
         per_token = OUT_MS_PER_TOKEN if getattr(item, "role", "") == "assistant" else IN_MS_PER_TOKEN
-        spoken += math.ceil(audio.milliseconds / per_token) if audio else 0
+        length = conversation.milliseconds(getattr(item, "id", None) or "")
+        spoken += math.ceil(length / per_token)
     return InputTokenDetails(text_tokens=written, audio_tokens=spoken, image_tokens=0)
 
 
 def _texts(item: ConversationItem) -> Iterator[str]:
     if isinstance(item, Message):
         for part in item.content:
-            yield getattr(part, "text", None) or getattr(part, "transcript", None) or ""
+            if not isinstance(part, InputAudio):  # its transcript is another model's, for the client to see
+                yield getattr(part, "text", None) or getattr(part, "transcript", None) or ""
     elif isinstance(item, FunctionCall):
         yield item.name + item.arguments
     elif isinstance(item, FunctionCallOutput):

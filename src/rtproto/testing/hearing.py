@@ -72,7 +72,7 @@ class Hearing(FakeSession):
         self._total_ms += pcm.milliseconds(audio, format)
         vad = self._input().turn_detection
         if not isinstance(vad, ServerVad | SemanticVad):
-            self._vad.heard_ms = self._total_ms
+            self._vad = Vad(self._total_ms)
             return
         for edge in self._vad.hear(decoded(audio, format), *_sensitivity(vad)):
             self._turn(edge, vad)
@@ -103,6 +103,11 @@ class Hearing(FakeSession):
         self._item_id = None
         self.emit(server.InputAudioBufferCleared(event_id=new_event_id()))
 
+    def start_anew(self) -> None:
+        """The input format has changed: what was heard in another means nothing in this one."""
+        self._buffer.clear()
+        self._vad = Vad(self._total_ms)
+
     # Turns
 
     def _turn(self, edge: Edge, vad: ServerVad | SemanticVad) -> None:
@@ -120,7 +125,8 @@ class Hearing(FakeSession):
     def _start(self, edge: Edge, vad: ServerVad | SemanticVad) -> None:
         self._item_id = new_id("item")
         padding = getattr(vad, "prefix_padding_ms", UNSET) or 0
-        begin = max(round(edge.at_ms) - padding, 0)
+        oldest = self._total_ms - self._length()
+        begin = round(max(edge.at_ms - padding, oldest))
         self._take(begin)
         self.emit(
             server.InputAudioBufferSpeechStarted(
@@ -144,9 +150,9 @@ class Hearing(FakeSession):
         item_id, self._item_id = self._item_id or new_id("item"), None
         data = self._take(until_ms)
         self._vad.forget()
-        self.conversation.audio[item_id] = Audio(data, pcm.milliseconds(data, self._input().format))
         item = _heard(item_id, None)
         previous = self.conversation.add(item_id, item)
+        self.conversation.hear(item_id, Audio(data, pcm.milliseconds(data, self._input().format)))
         self.emit(
             server.InputAudioBufferCommitted(
                 event_id=new_event_id(), previous_item_id=previous, item_id=item_id
@@ -182,7 +188,7 @@ class Hearing(FakeSession):
                 content_index=0,
                 transcript=transcript,
                 logprobs=_logprobs(transcript) if wanted else UNSET,
-                usage=_usage(transcription, transcript, self.conversation.audio[item_id]),
+                usage=_usage(transcription, transcript, self.conversation.audio[item_id, 0]),
             )
         )
         self.conversation.put(item_id, _heard(item_id, transcript))

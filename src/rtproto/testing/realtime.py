@@ -7,14 +7,14 @@ from typing import Any, ClassVar, cast
 import msgspec
 from msgspec import UNSET
 
-from rtproto._struct import Event
+from rtproto._struct import Event, Maybe
 from rtproto.builders import ResponseBuilder
 from rtproto.codec import Codec, client_codec, encode
 from rtproto.event_ids import new_event_id
 from rtproto.events import client, server
 from rtproto.testing.conversation import input_tokens, new_id
 from rtproto.testing.conversing import Conversing
-from rtproto.testing.refusals import Refused, must_be_playable
+from rtproto.testing.refusals import Refused, must_be_objects, must_be_playable
 from rtproto.testing.response import ResponseStream, Step
 from rtproto.testing.script import Script, Turn
 from rtproto.testing.session import Handler
@@ -27,6 +27,7 @@ from rtproto.types.audio import (
     ResponseAudioOutput,
     SemanticVad,
     ServerVad,
+    Voice,
 )
 from rtproto.types.faults import RateLimit
 from rtproto.types.items import ConversationItem, ItemReference
@@ -76,22 +77,27 @@ class RealtimeSession(Conversing):
             raise Refused(
                 "invalid_value", "A realtime session takes a session of type 'realtime'.", "session.type"
             )
+        must_be_objects(patch)
         changed = patched(self.settings, patch)
         self._must_be_possible(changed)
+        if _input(changed).format != self._input().format:
+            self.start_anew()
         self.settings = changed
         self.emit(server.SessionUpdated(event_id=new_event_id(), session=changed))
 
     def _must_be_possible(self, changed: SessionCreateResponse) -> None:
         if changed.model != self.settings.model:
             raise Refused("invalid_value", "The model cannot be changed in a session.", "session.model")
-        if self._has_spoken and _output(changed).voice != _output(self.settings).voice:
+        self._must_keep_voice(_output(changed).voice)
+        must_be_playable(_input(changed).format, "session.audio.input.format")
+        must_be_playable(_output(changed).format, "session.audio.output.format")
+
+    def _must_keep_voice(self, voice: Maybe[Voice]) -> None:
+        if self._has_spoken and voice != _output(self.settings).voice:
             raise Refused(
                 "cannot_update_voice",
                 "Cannot update a conversation's voice if assistant audio is present.",
-                "session.audio.output.voice",
             )
-        must_be_playable(_input(changed).format, "session.audio.input.format")
-        must_be_playable(_output(changed).format, "session.audio.output.format")
 
     def _input(self) -> AudioInput:
         return _input(self.settings)
@@ -128,6 +134,7 @@ class RealtimeSession(Conversing):
     def _respond(self, params: ResponseCreateParams, *, joins: bool) -> None:
         items = self._context(params)
         must_be_playable(_spoken(params).format, "response.audio.output.format")
+        self._must_keep_voice(_spoken(params).voice or _output(self.settings).voice)
         turn = Turn(self._responses, items, params, self.settings)
         self._responses += 1
         response = ResponseStream(
@@ -192,7 +199,7 @@ class RealtimeSession(Conversing):
         self, items: list[ConversationItem], params: ResponseCreateParams, output: OutputTokenDetails
     ) -> Usage:
         session = self.settings
-        tools = msgspec.json.encode(session.tools or []).decode()
+        tools = msgspec.json.encode(params.tools or session.tools or []).decode()
         details = input_tokens(
             self.conversation, items, params.instructions or session.instructions or "", tools
         )

@@ -3,19 +3,21 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from rtproto._drift import NOT_MODELLED, drift
 from rtproto._salvage import REFUSALS
 from rtproto._shown import shown
-from rtproto._struct import Event, Maybe
+from rtproto._struct import Event, Maybe, Struct
 from rtproto.codec import Codec
 from rtproto.errors import NotAnEvent
+from rtproto.testing.words import Wrong, wrong_words
 from rtproto.types.audio import AudioFormat, AudioPcm
 from rtproto.types.faults import Error
 from rtproto.unknown import Unknown
 from rtproto.validate import Problem, Rule, validate
 
-__all__ = ["Refused", "event_id_of", "must_be_playable", "not_audio", "read"]
+__all__ = ["Refused", "event_id_of", "must_be_objects", "must_be_playable", "not_audio", "read"]
 
 
 class Refused(Exception):
@@ -50,14 +52,30 @@ def must_be_playable(format: Maybe[AudioFormat], param: str) -> None:
     Raises:
         Refused: it is neither.
     """
-    if isinstance(format, AudioPcm) and (format.rate or _RATE) != _RATE:
-        kind = "below_min" if (format.rate or 0) < _RATE else "above_max"
+    if isinstance(format, AudioPcm) and format.rate not in (UNSET, None, _RATE):
+        kind = "below_min" if format.rate < _RATE else "above_max"
         raise Refused(f"integer_{kind}_value", f"Invalid '{param}.rate': expected {_RATE}.", f"{param}.rate")
     if isinstance(format, str):
         raise Refused("invalid_type", f"Invalid type for '{param}': expected an object.", param)
 
 
 _RATE = 24_000
+
+
+def must_be_objects(patch: Struct, param: str = "session") -> None:
+    """What a session cannot do without is not switched off.
+
+    Raises:
+        Refused: it is null.
+    """
+    for name in ("audio", "input", "output", "format"):
+        part, path = getattr(patch, name, UNSET), f"{param}.{name}"
+        if part is None:
+            raise Refused(
+                "invalid_type", f"Invalid type for '{path}': expected an object, but got null.", path
+            )
+        if isinstance(part, Struct):
+            must_be_objects(part, path)
 
 
 def read(codec: Codec[Any], data: bytes) -> Event:
@@ -75,6 +93,8 @@ def read(codec: Codec[Any], data: bytes) -> Event:
         raise _invalid(problems[0], event, codec)
     if len(data) < _MOST_COMPARED:
         _must_be_modelled(event, data)
+    for wrong in wrong_words(event):
+        raise _not_a_word(wrong)
     return event
 
 
@@ -106,19 +126,20 @@ def _no_event(data: bytes) -> Refused:
     return Refused("invalid_type", "Invalid type for 'type': expected a string.", "type")
 
 
+def _not_a_word(wrong: Wrong) -> Refused:
+    if not wrong.words:
+        return _missing(wrong.param)
+    known = ", ".join(f"'{word}'" for word in wrong.words)
+    return Refused("invalid_value", f"Invalid '{wrong.param}'. Supported values are: {known}.", wrong.param)
+
+
 def _missing(param: str) -> Refused:
     return Refused("missing_required_parameter", f"Missing required parameter: '{param}'.", param)
 
 
 _CODES: dict[Rule, str] = {
-    "unknown": "invalid_value",
     "shape": "invalid_type",
-    "role": "invalid_value",
-    "blank": "invalid_value",
-    "range": "invalid_value",
     "length": "string_above_max_length",
-    "form": "invalid_value",
-    "count": "invalid_value",
     "missing": "missing_required_parameter",
 }
 
@@ -133,7 +154,7 @@ def _invalid(problem: Problem, event: Event | Unknown, codec: Codec[Any]) -> Ref
         return Refused(
             "missing_required_parameter", f"Missing required parameter: '{param}.type'.", f"{param}.type"
         )
-    return Refused(_CODES[problem.rule], f"Invalid '{param}': {problem.message}.", param)
+    return Refused(_CODES.get(problem.rule, "invalid_value"), f"Invalid '{param}': {problem.message}.", param)
 
 
 def _unsupported(event: Event | Unknown, codec: Codec[Any]) -> Refused:

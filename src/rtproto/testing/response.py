@@ -103,7 +103,7 @@ class ResponseStream:
         item_id = new_id("item")
         context = self._context.for_item(item_id, index)
         if isinstance(output, Call):
-            call_id = new_id("call")
+            call_id = output.call_id or new_id("call")
             call = FunctionCall(
                 id=item_id, status="in_progress", name=output.name, call_id=call_id, arguments=""
             )
@@ -118,8 +118,9 @@ class ResponseStream:
         yield encode(context.output_item_added(new_event_id(), item))
         yield from self._joined(server.ConversationItemAdded, item)
         ended = yield from made
-        status = "completed" if self._cancelled is None else "incomplete"
-        ended = msgspec.structs.replace(ended, status=status)
+        is_last = context.output_index == len(self._reply.outputs) - 1
+        is_cut = self._cancelled is not None or (is_last and self._reply.status != "completed")
+        ended = msgspec.structs.replace(ended, status="incomplete" if is_cut else "completed")
         self._output.append(ended)
         yield from self._joined(server.ConversationItemDone, ended)
         yield encode(context.output_item_done(new_event_id(), ended))
@@ -187,18 +188,18 @@ class ResponseStream:
     def _spoken(self, part: ContentEventBuilder, item_id: str, say: Say) -> Iterator[Step]:
         """Streams audio, each piece when the one before it has played."""
         data = encoded(sound_of(say), self._format)
-        sent = 0
+        sent, length = 0, 0.0
         for chunk in pcm.chunks(data, AUDIO_MS, self._format):
             if self._cancelled is not None:
                 break
             self._on_audio()
             sent += len(chunk)
+            length = pcm.milliseconds(sent, self._format)
+            if self._conversation is not None:
+                self._conversation.hear(item_id, Audio(memoryview(data)[:sent], length))
             yield part.output_audio_delta_frame(new_event_id(), chunk)
             yield from self._paced(AUDIO_MS / 1000)
-        length = pcm.milliseconds(sent, self._format)
         self._tokens["audio_tokens"] += math.ceil(length / OUT_MS_PER_TOKEN)
-        if self._conversation is not None:
-            self._conversation.audio[item_id] = Audio(data[:sent], length)
 
     def _paced(self, seconds: float) -> Iterator[float]:
         self._seconds += seconds

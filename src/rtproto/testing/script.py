@@ -40,6 +40,8 @@ class Call(NamedTuple):
     """The function."""
     arguments: str | Mapping[str, Any] = "{}"
     """Its arguments: JSON text, or what becomes JSON text."""
+    call_id: str | None = None
+    """What its output must name; ``None``: a fresh one each time."""
 
     @property
     def text(self) -> str:
@@ -124,7 +126,7 @@ class Script:
 
     @classmethod
     def from_capture(cls, path: str | PathLike[str]) -> "Script":
-        """The replies and transcripts of a recorded session, with its audio; not its ids and timing.
+        """The replies and transcripts of a recorded session, with its audio and call ids; not its timing.
 
         Raises:
             OSError: it cannot be read.
@@ -203,7 +205,7 @@ class _Recorded:
 
     def _outputs(self, item: ConversationItem) -> Iterable[Say | Call]:
         if isinstance(item, FunctionCall):
-            yield Call(item.name, item.arguments)
+            yield Call(item.name, item.arguments, item.call_id or None)
         elif isinstance(item, Message):
             audio = b"".join(self._audio.pop(item.id or "", ()))
             yield Say(" ".join(_texts(item)), decoded(audio, self._format) if audio else None)

@@ -97,7 +97,6 @@ class _Served(Connection):
         self._sent: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._late: deque[Callable[[], None]] = deque()
-        self._latest = 0.0
 
     def opened(self) -> None:
         self.on_opened()
@@ -153,11 +152,10 @@ class _Served(Connection):
             act()
         else:
             self._late.append(act)
-            self._latest = max(self._latest, self._loop.time() + self._delay.seconds())
-            self._loop.call_at(self._latest, self._act)
+            self._loop.call_later(self._delay.seconds(), self._act)
 
     def _act(self) -> None:
-        """Do what is next: of timers for the same moment any may be first, so none has an act of its own."""
+        """Do what is next, whichever timer it was: so the order stays."""
         self._late.popleft()()
 
     def send(self, data: bytes) -> None:

@@ -93,6 +93,8 @@ class FakeSession(ABC):
         """Take a text message."""
         self.now = now
         self._show("client", data)
+        if self.end is not None:
+            return
         try:
             event = read(self.codec, data)
             self.handlers[type(event)](self, event)
@@ -109,6 +111,7 @@ class FakeSession(ABC):
     def abandon(self) -> None:
         """The peer has left: what was still to be sent is let go, for it holds the session."""
         self._streams.clear()
+        self._outbox.clear()
 
     # Out
 
@@ -130,13 +133,12 @@ class FakeSession(ABC):
         """Everything that is to be sent by now. What is not taken stays for the next time."""
         self.now = now
         yield from self._sent()
-        for stream in [*self._streams]:
+        for stream in self._streams:  # and those that one of them begins
             for frame in stream.frames(now):
                 self._show("server", frame)
                 yield frame
                 yield from self._sent()
-            if stream.due == math.inf:
-                self._streams.remove(stream)
+        self._streams = [stream for stream in self._streams if stream.due < math.inf]
         yield from self._sent()
 
     def _sent(self) -> Iterator[bytes]:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from msgspec import UNSET
+
 from rtproto._struct import Event
 from rtproto.codec import Codec, client_codec
 from rtproto.event_ids import new_event_id
 from rtproto.events import client, server
 from rtproto.testing.hearing import Hearing
-from rtproto.testing.refusals import Refused, must_be_playable
+from rtproto.testing.refusals import Refused, must_be_objects, must_be_playable
 from rtproto.testing.script import Script
 from rtproto.testing.session import Handler
 from rtproto.testing.settings import patched, transcription_session
@@ -44,8 +46,14 @@ class TranscriptionSession(Hearing):
                 "A transcription session takes a session of type 'transcription'.",
                 "session.type",
             )
+        for name in ("model", "language", "prompt"):  # of audio.input.transcription, not of the session
+            if getattr(patch, name) is not UNSET:
+                raise Refused("unknown_parameter", f"Unknown parameter: 'session.{name}'.", f"session.{name}")
+        must_be_objects(patch)
         changed = patched(self.settings, patch)
         must_be_playable(_input(changed).format, "session.audio.input.format")
+        if _input(changed).format != self._input().format:
+            self.start_anew()
         self.settings = changed
         self.emit(server.SessionUpdated(event_id=new_event_id(), session=self.settings))
 

@@ -13,7 +13,7 @@ from rtproto.codec import Codec, encode, translation_client_codec
 from rtproto.errors import InvalidEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import translation
-from rtproto.testing.refusals import not_audio
+from rtproto.testing.refusals import must_be_objects, not_audio
 from rtproto.testing.response import AUDIO_MS, Step, pieces, sound_of
 from rtproto.testing.script import Call, Say, Script, Turn
 from rtproto.testing.session import FakeSession, Handler
@@ -50,6 +50,7 @@ class TranslationSession(FakeSession):
 
     def update(self, event: translation.SessionUpdate) -> None:
         """Change the session."""
+        must_be_objects(event.session)
         self.settings = patched(self.settings, event.session)
         self.emit(translation.SessionUpdated(event_id=new_event_id(), session=self.settings))
 

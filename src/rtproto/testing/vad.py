@@ -24,8 +24,8 @@ class Edge(NamedTuple):
 class Vad:
     """Finds speech in audio that comes bit by bit."""
 
-    def __init__(self) -> None:
-        self.heard_ms = 0.0
+    def __init__(self, heard_ms: float = 0.0) -> None:
+        self.heard_ms = heard_ms
         """Milliseconds of all audio so far."""
         self.is_speech = False
         self._rest = b""
@@ -43,7 +43,7 @@ class Vad:
 
     def forget(self) -> None:
         """Begin anew, as after a commit; the clock goes on."""
-        self.is_speech, self._quiet_ms = False, 0.0
+        self.is_speech = False
 
     def _window(self, is_loud: bool, silence_ms: float) -> Iterator[Edge]:
         begin = self.heard_ms

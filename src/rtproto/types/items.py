@@ -192,8 +192,8 @@ class McpApprovalRequest(Tagged, kw_only=True, tag="mcp_approval_request"):
 class McpApprovalResponse(Tagged, kw_only=True, tag="mcp_approval_response"):
     """The client's word on an MCP call."""
 
-    id: str
-    """The item's id."""
+    id: Maybe[str] = UNSET
+    """The item's id; clients of OpenAI's send none."""
     approval_request_id: str
     """Which request this answers."""
     approve: bool
