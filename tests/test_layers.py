@@ -66,11 +66,13 @@ LAYERS = {
     "testing.transcription": 21,
     "testing.translation": 21,
     "testing.realtime": 22,
-    "testing.server": 23,
-    "testing": 24,
-    "pytest_plugin": 25,
+    "testing.serving": 20,
+    "testing.entrance": 23,
+    "testing.server": 24,
+    "testing": 25,
+    "pytest_plugin": 26,
     "cli._serving": 16,
-    "cli.fake": 25,
+    "cli.fake": 26,
     "cli.replay": 24,
     "cli._source": 16,
     "cli.check": 17,
@@ -93,8 +95,8 @@ LAYERS = {
     "bench.run": 22,
     "bench": 23,
     "cli.bench": 24,
-    "cli": 26,
-    "__main__": 27,
+    "cli": 27,
+    "__main__": 28,
 }
 
 

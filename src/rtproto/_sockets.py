@@ -30,6 +30,7 @@ __all__ = [
     "connect",
     "listen",
     "new_loop",
+    "offered",
     "page",
     "refuse",
 ]
@@ -37,6 +38,7 @@ __all__ = [
 MAX_MESSAGE_BYTES = 24 * 2**20
 """The longest message taken, in bytes, if nothing else is said; an append of 15 MiB is 20 MiB of base64."""
 
+_SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
 _ABNORMAL = 1006  # RFC 6455 §7.1.5: there was no close frame
 _NO_STATUS = 1005
@@ -57,11 +59,11 @@ class Connection(WSListener):
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.max_message_bytes = max_message_bytes
-        self.is_paused = False
+        self.is_paused: bool = False
         """Whether the peer reads more slowly than we write: what is sent now piles up here."""
         self.peers: set[Connection] = set()
         """Where it is as long as it lasts: every connection that came in by the same port."""
-        self._is_open = False
+        self._is_open = self._is_deaf = False
         self._joined: bytearray | None = None  # what has come of a message in fragments
         self._kind = WSMsgType.TEXT
         self._end: tuple[int, str] | None = None
@@ -106,7 +108,9 @@ class Connection(WSListener):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye, and wait a second at most for the answer."""
-        if self.is_open:
+        if self._is_deaf:
+            self.abort()
+        elif self.is_open:
             self._say_goodbye(code, reason)
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(_CLOSE_SECONDS, self._transport.disconnect, False)
@@ -119,8 +123,8 @@ class Connection(WSListener):
     def go_deaf(self) -> None:
         """Read no more and write no more, but stay connected: a half-open peer."""
         self._is_open = False
+        self._is_deaf = True
         self._transport.underlying_transport.pause_reading()
-        self.peers.discard(self)  # nobody waits for its goodbye
 
     async def gone(self) -> None:
         """Wait until it is over."""
@@ -224,7 +228,7 @@ class Listening:
             async with asyncio.timeout(2 * _CLOSE_SECONDS):
                 for connection in connections:
                     await connection.gone()
-        self._abort_clients()  # the half-open, and who has not asked for anything yet
+        self._abort_clients()  # who has not asked for anything yet
         await self._server.wait_closed()
 
 
@@ -257,9 +261,15 @@ def _unlist(request: Request) -> None:
         request.headers["Connection"] = "upgrade"
 
 
-def accept(connection: Connection, subprotocol: str | None) -> Refusal:
-    """Say yes, in a subprotocol that the client offered; ``None``: in none."""
-    headers = {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else None
+def offered(request: Request) -> list[str]:
+    """The subprotocols that a client offers; a browser, which cannot send headers, has a key among them."""
+    names = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def accept(connection: Connection, request: Request) -> Refusal:
+    """Say yes, in the subprotocol of Realtime if the client offers it."""
+    headers = {"Sec-WebSocket-Protocol": _SUBPROTOCOL} if _SUBPROTOCOL in offered(request) else None
     return Refusal(WSUpgradeResponse.create_101_response(headers), connection)
 
 

@@ -403,7 +403,13 @@ def test_jitter_alone() -> None:
 
 def refusal(*arguments: str | Path, listen: str = "127.0.0.1:0") -> str:
     """What is said of what cannot be: the last line, and no traceback."""
-    result = CliRunner().invoke(cli, ["fake", "--listen", listen, *map(str, arguments)])
+
+    async def at_once(_: asyncio.Event) -> None:
+        """What does run, by mistake, stops."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rtproto.cli.fake.until", at_once)
+        result = CliRunner().invoke(cli, ["fake", "--listen", listen, *map(str, arguments)])
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code in {1, 2}
     assert result.stdout == ""
@@ -436,6 +442,7 @@ SCRIPTS = {
     "something else": ("SCRIPT = 'Hello!'", "mine.py defines no SCRIPT = rtproto.testing.Script(…)"),
     "an exception": ("\n1 / 0", "mine.py, line 2: ZeroDivisionError: division by zero"),
     "elsewhere": ("import json\n\njson.loads('{')", "mine.py, line 3: JSONDecodeError: "),
+    "a function of its own": ("def f():\n    1 / 0\n\nf()", "mine.py, line 2: ZeroDivisionError: "),
     "a missing module": ("import no_such_module", "mine.py, line 1: ModuleNotFoundError: No module named "),
     "no Python": ("def (", "mine.py: SyntaxError: "),
     "no text": (b"\xff\xfe\x00", "mine.py: "),
@@ -512,7 +519,7 @@ sys.meta_path.insert(0, Gone())
 def without(folder: Path, *names: str) -> dict[str, str]:
     """An environment where these packages are not installed."""
     (folder / "sitecustomize.py").write_text(BLOCK.format(names=set(names)), "utf-8")
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
@@ -529,6 +536,20 @@ def test_what_is_not_needed_need_not_be_there(tmp_path: Path) -> None:
     assert texts(process.url)
     assert process.stop() == 0
     assert process.errors == ""
+
+
+def test_what_is_said_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would grow as long as it runs."""
+
+    def made(**options: Any) -> Any:
+        found.update(options)
+        raise UnicodeError
+
+    found: dict[str, Any] = {}
+    monkeypatch.setattr("rtproto.testing.FakeRealtimeServer", made)
+    CliRunner().invoke(cli, ["fake"])
+    assert found["record"] is False
+    assert (found["host"], found["port"], found["speed"], found["keys"]) == ("127.0.0.1", 8765, 1.0, None)
 
 
 def test_help_says_what_there_is() -> None:

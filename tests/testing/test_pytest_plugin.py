@@ -1,5 +1,6 @@
 """With pytest it is a fixture: there when a test asks for it, gone when it ends, no burden to any other."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -239,7 +240,7 @@ def test_without_its_extra_it_skips_its_tests_and_no_other(
 ) -> None:
     site = pytester.mkdir("site")
     (site / "sitecustomize.py").write_text(BLOCK, "utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     (pytester.path / "session.jsonl").write_bytes(EXAMPLE.read_bytes())
     pytester.makepyfile(
         """
@@ -274,7 +275,7 @@ def test_what_is_wrong_with_a_script_is_told_by_the_test_that_fails(pytester: py
         turn(fake_realtime)
     """,
     )
-    run(pytester, failed=1).stdout.fnmatch_lines(["*LookupError: no such reply*"])
+    run(pytester, failed=1, errors=1).stdout.fnmatch_lines(["*LookupError: no such reply*"])
 
 
 def test_the_plugin_is_found_without_being_asked_for(pytester: pytest.Pytester) -> None:

@@ -940,5 +940,18 @@ def test_a_script_that_fails_ends_its_session_and_no_other(
             assert await refused(other)
 
     fake = FakeRealtimeServer(Script(reply), speed=20)
-    asyncio.run(run())
-    assert "Error" in caplog.text  # and is told of
+    with pytest.raises((LookupError, TypeError)):  # again, when the server is left
+        asyncio.run(run())
+    assert "Error" in caplog.text  # and is told of at once
+
+
+def test_a_test_that_fails_anyway_fails_for_its_own_reason() -> None:
+    async def run() -> None:
+        async with fake, connected(fake.url) as client:
+            await client.send(WRITTEN)
+            assert (await client.closed())[0] == 1011
+            raise ZeroDivisionError
+
+    fake = FakeRealtimeServer(Script(fail))
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run())

@@ -47,7 +47,7 @@ class Conversation:
     """Items, and the audio of some of them."""
 
     def __init__(self) -> None:
-        self.id = new_id("conv")
+        self.id: str = new_id("conv")
         self.audio: dict[tuple[str, int], Audio] = {}
         """By item and content part; see :meth:`hear`."""
         self._truncated: set[str] = set()

@@ -40,7 +40,7 @@ class Hearing(FakeSession):
 
     def __init__(self, model: str, script: Script, *, speed: float = 1.0) -> None:
         super().__init__(model, script, speed=speed)
-        self.conversation = Conversation()
+        self.conversation: Conversation = Conversation()
         self._vad = Vad()
         self._buffer = bytearray()
         self._total_ms = 0.0  # of all audio of the session

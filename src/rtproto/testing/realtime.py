@@ -49,7 +49,7 @@ class RealtimeSession(Conversing):
 
     def __init__(self, model: str, script: Script, *, speed: float = 1.0) -> None:
         super().__init__(model, script, speed=speed)
-        self.settings = realtime_session(model)
+        self.settings: SessionCreateResponse = realtime_session(model)
         """The session as it stands."""
         self._running: dict[str, tuple[ResponseStream, Any]] = {}
         self._active: str | None = None  # the response that belongs to the conversation

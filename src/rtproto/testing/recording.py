@@ -33,7 +33,7 @@ class Recording:
     """The frames of one connection, in order."""
 
     def __init__(self, frames: Iterable[Record] = ()) -> None:
-        self.frames = [*frames]
+        self.frames: list[Record] = [*frames]
         """Every frame of either side; times are Unix seconds."""
 
     @classmethod

@@ -196,7 +196,8 @@ class Replay:
         if not any(turn.frames for turn in self._turns):
             raise ValueError(f"the capture holds no frame of the {side}'s")
         self._speed, self._patience = speed, patience
-        self.sent = self.received = 0
+        self.sent: int = 0
+        self.received: int = 0
         self.missed: list[str] = []
         """The types of what did not come in time, in order."""
         self._counted = {name for turn in self._turns if turn.wait for name in turn.wait.run}
@@ -276,7 +277,6 @@ class Replay:
 _LONGEST_SLEEP = 3600.0  # An event loop takes no delay without end.
 _BURST = 32  # frames in one turn of the event loop: then others have theirs
 _PATH = "/v1/realtime"
-_SUBPROTOCOL = "realtime"
 
 
 class Outcome(NamedTuple):
@@ -394,8 +394,7 @@ async def serve(  # noqa: PLR0913 - all but the capture have defaults
     def route(request: Request) -> Refusal:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return refuse(HTTPStatus.UPGRADE_REQUIRED, b"this is a WebSocket")
-        offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).replace(" ", "").split(",")
-        return accept(_Player(begin(), note), _SUBPROTOCOL if _SUBPROTOCOL in offered else None)
+        return accept(_Player(begin(), note), request)
 
     listening = await listen(route, host, port)
     try:

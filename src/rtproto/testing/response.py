@@ -63,7 +63,7 @@ class ResponseStream:
         on_audio: Callable[[], None],
     ) -> None:
         built = response.build()
-        self.id = str(built.id)
+        self.id: str = str(built.id)
         self._builder = response
         self._context = ResponseEventBuilder(self.id)
         self._reply = reply

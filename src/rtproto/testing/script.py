@@ -119,9 +119,11 @@ class Script:
     """
 
     def __init__(self, *replies: Answer | Callable[[Turn], Answer], transcripts: Sequence[str] = ()) -> None:
-        self.replies = replies or ("Hello! I am not a real model.",)
+        self.replies: Sequence[Answer | Callable[[Turn], Answer]] = replies or (
+            "Hello! I am not a real model.",
+        )
         """The replies, in order."""
-        self.transcripts = tuple(transcripts) or ("Hello.",)
+        self.transcripts: Sequence[str] = tuple(transcripts) or ("Hello.",)
         """What is heard in the user's audio, turn by turn, where transcription is on; the last one stays."""
 
     @classmethod

@@ -3,54 +3,34 @@
 import asyncio
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
-from urllib.parse import parse_qs
-
-import msgspec
 
 from rtproto._shown import shown
 from rtproto._sockets import (
     MAX_MESSAGE_BYTES,
     Connection,
     Listening,
-    Refusal,
-    Request,
-    accept,
     listen,
     new_loop,
-    page,
-    refuse,
 )
 from rtproto._struct import Event
 from rtproto.capture import Direction, Record
-from rtproto.codec import encode
-from rtproto.event_ids import new_event_id
-from rtproto.events import server
-from rtproto.testing.faults import Delay, Fault, Fragment, Striking
-from rtproto.testing.realtime import RealtimeSession
+from rtproto.testing.entrance import MODEL, Entrance
+from rtproto.testing.faults import Fault
 from rtproto.testing.recording import Recording, type_of
-from rtproto.testing.refusals import Refused
 from rtproto.testing.script import Script
+from rtproto.testing.serving import Served
 from rtproto.testing.session import Ending, FakeSession
-from rtproto.testing.transcription import TranscriptionSession
-from rtproto.testing.translation import TranslationSession
 from rtproto.unknown import Unknown
 
 __all__ = ["FakeRealtimeServer", "SessionRecord"]
 
 E = TypeVar("E", bound=Event)
-
-_BURST = 32  # frames in one turn of the event loop: then others have theirs
-_MODEL = "gpt-realtime"
-_SUBPROTOCOL = "realtime"
-_KEY = "openai-insecure-api-key."
-_BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 
 
 class SessionRecord(Recording):
@@ -76,128 +56,6 @@ class SessionRecord(Recording):
             self._notify(type_of(frame))
 
 
-class _Served(Connection):
-    """One client's connection."""
-
-    def __init__(
-        self,
-        session: FakeSession,
-        faults: Sequence[Fault],
-        max_message_bytes: int,
-    ) -> None:
-        super().__init__(max_message_bytes)
-        self.on_opened: Callable[[], object] = lambda: None
-        self.on_closed: Callable[[Ending], object] = lambda _: None
-        self._session = session
-        self._delay = next((fault for fault in faults if isinstance(fault, Delay)), None)
-        self._fragment = next((fault for fault in faults if isinstance(fault, Fragment)), None)
-        self._striking: list[Striking] = [
-            fault for fault in faults if not isinstance(fault, Delay | Fragment)
-        ]
-        self._sent: Counter[str] = Counter()
-        self._timer: asyncio.TimerHandle | None = None
-        self._late: deque[Callable[[], None]] = deque()
-
-    def opened(self) -> None:
-        self.on_opened()
-        self._loop = asyncio.get_running_loop()
-        self._session.open(self._loop.time())
-        self._pump()
-
-    def text(self, data: bytes) -> None:
-        self._session.receive(data, self._loop.time())
-        self._pump()
-
-    def binary(self, data: bytes) -> None:  # noqa: ARG002 - whatever it is
-        self._session.receive_binary(self._loop.time())
-        self._pump()
-
-    def writable(self) -> None:
-        self._pump()
-
-    def closed(self, code: int, reason: str) -> None:
-        self._stop_waiting()
-        self._session.abandon()
-        self.on_closed((code, reason))
-
-    def _pump(self) -> None:
-        """Send what is due, as long as the peer takes it, and come again when there is more."""
-        self._stop_waiting()
-        try:
-            for frame in islice(self._sendable(), _BURST):
-                self._in_time(partial(self._send, frame))
-        except Exception:  # a script's: nobody waits for the rest in vain
-            self.close(1011)
-            raise
-        if self.is_paused or not self.is_open:
-            return
-        if self._session.due is not None:
-            self._timer = self._loop.call_at(self._session.due, self._pump)
-        elif self._session.end is not None:
-            self._in_time(partial(self.close, *self._session.end))
-
-    def _sendable(self) -> Iterator[bytes]:
-        """What is due, as long as the peer takes it: what is not taken out of the session was not sent."""
-        frames = self._session.frames(self._loop.time())
-        while self.is_open and not self.is_paused and (frame := next(frames, None)) is not None:
-            yield frame
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _in_time(self, act: Callable[[], None]) -> None:
-        """Do it, after all that was to be done before; late, if there is such a fault."""
-        if self._delay is None:
-            act()
-        else:
-            self._late.append(act)
-            self._loop.call_later(self._delay.seconds(), self._act)
-
-    def _act(self) -> None:
-        """Do what is next, whichever timer it was: so the order stays."""
-        self._late.popleft()()
-
-    def send(self, data: bytes) -> None:
-        if self._fragment is None:
-            super().send(data)
-        else:
-            self.send_in_fragments(data, self._fragment.size)
-
-    def _send(self, frame: bytes) -> None:
-        self.send(frame)
-        if self._striking:
-            self._strike(type_of(frame))
-
-    def _strike(self, name: str) -> None:
-        self._sent[name] += 1
-        for fault in self._striking:
-            if name.endswith(fault.after) and self._count(fault.after) == fault.count and self.is_open:
-                fault.strike(self)
-
-    def _count(self, after: str) -> int:
-        return sum(count for name, count in self._sent.items() if name.endswith(after))
-
-
-class _Dismissed(Connection):
-    """A connection that is told what is wrong with it, and closed."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__()
-        self._refused = refused
-
-    def opened(self) -> None:
-        error = self._refused.error(None)
-        self.send(encode(server.Error(event_id=new_event_id(), error=error)))
-        self.close(4000, f"{error.type}.{error.code}")
-
-
-_NO_MODEL = Refused("missing_model", "You must provide a model parameter, for example ?model=gpt-realtime.")
-_BETA = Refused(
-    "beta_api_shape_disabled", "The Realtime Beta API is no longer supported. Please use the GA API."
-)
-
-
 class FakeRealtimeServer:
     """A Realtime service on this machine, that answers by script.
 
@@ -208,7 +66,8 @@ class FakeRealtimeServer:
 
         async with FakeRealtimeServer(Script("Hello!")) as fake:    # in the running event loop
 
-    Everything that was said is in :attr:`sessions`; :meth:`received` asks all of them.
+    Everything that was said is in :attr:`sessions`; :meth:`received` asks all of them. What a function of the
+    script raises closes its connection with 1011, and is raised again when the server is left.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default
@@ -235,7 +94,7 @@ class FakeRealtimeServer:
             max_message_bytes: a longer message closes its connection with 1009.
             record: whether to keep what is said.
         """
-        self.script = script or Script()
+        self.script: Script = script or Script()
         self.faults = faults
         self.sessions: list[SessionRecord] = []
         self._host, self._port = host, port
@@ -248,6 +107,7 @@ class FakeRealtimeServer:
         self._stop: Callable[[], object] = lambda: None
         self._counts: Counter[str] = Counter()
         self._news = threading.Condition()
+        self._failures: list[Exception] = []
 
     # Where it is
 
@@ -270,7 +130,7 @@ class FakeRealtimeServer:
     @property
     def url(self) -> str:
         """Where conversations are, with a model: for any other WebSocket client."""
-        return f"ws://{self._address()}/v1/realtime?model={_MODEL}"
+        return f"ws://{self._address()}/v1/realtime?model={MODEL}"
 
     @property
     def transcription_url(self) -> str:
@@ -280,7 +140,7 @@ class FakeRealtimeServer:
     @property
     def translation_url(self) -> str:
         """Where translation sessions are, with a model."""
-        return f"ws://{self._address()}/v1/realtime/translations?model={_MODEL}-translate"
+        return f"ws://{self._address()}/v1/realtime/translations?model={MODEL}-translate"
 
     def _address(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -321,42 +181,11 @@ class FakeRealtimeServer:
             self._counts[name] += 1
             self._news.notify_all()
 
-    # Who comes in
-
-    def _route(self, request: Request) -> Connection | Refusal:
-        path, _, asked = request.path.decode("latin-1").partition("?")
-        if path == "/healthz":
-            return page(b"ok\n")
-        if not self._may_enter(request):
-            return refuse(401, _UNAUTHORIZED)
-        offered = _offered(request)
-        query = {name: values[-1] for name, values in parse_qs(asked).items()}
-        connection = self._connection(path, query, is_beta=_is_beta(request, offered))
-        if connection is None:
-            return refuse(404, b"no such endpoint\n")
-        return accept(connection, _SUBPROTOCOL if _SUBPROTOCOL in offered else None)
-
-    def _may_enter(self, request: Request) -> bool:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        keys = [key.strip()] if scheme.lower() == "bearer" else []
-        for name in _offered(request):
-            keys += [name.removeprefix(_KEY)] if name.startswith(_KEY) else []
-        return any(key and (self._keys is None or key in self._keys) for key in keys)
-
-    def _connection(self, path: str, query: Mapping[str, str], *, is_beta: bool) -> Connection | None:
-        kind = _kind(path, query)
-        if kind is None:
-            return None
-        if is_beta:
-            return _Dismissed(_BETA)
-        model = query.get("model") or (_MODEL if "call_id" in query else "")
-        if not model and kind.needs_model:
-            return _Dismissed(_NO_MODEL)
-        return self._serve(kind(model, self.script, speed=self._speed))
-
-    def _serve(self, session: FakeSession) -> Connection:
-        served = _Served(session, self.faults, self._max_message_bytes)
+    def _serve(self, kind: type[FakeSession], model: str) -> Connection:
+        session = kind(model, self.script, speed=self._speed)
+        served = Served(session, self.faults, self._max_message_bytes)
         if self._record:
+            served.on_failed = self._failures.append
             record = SessionRecord(session, self._notify)
             session.witness = record.see
             served.on_opened = partial(self.sessions.append, record)
@@ -366,15 +195,26 @@ class FakeRealtimeServer:
     # Open and close
 
     async def __aenter__(self) -> Self:
-        self._listening = await listen(self._route, self._host, self._port, self._max_message_bytes)
+        entrance = Entrance(self._keys, self._serve)
+        self._listening = await listen(entrance, self._host, self._port, self._max_message_bytes)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+        self._raise_failure(error)
+
+    async def _close(self) -> None:
         listening, self._listening = self._listening, None
         if listening is not None:
             await listening.close()
+
+    def _raise_failure(self, error: BaseException | None) -> None:
+        """What a script raised is its test's failure, unless that failed anyway."""
+        failures, self._failures = self._failures, []
+        if failures and error is None:
+            raise failures[0]
 
     def __enter__(self) -> Self:
         opened: Future[None] = Future()
@@ -391,6 +231,7 @@ class FakeRealtimeServer:
         self._stop()
         if self._thread is not None:
             self._thread.join()
+        self._raise_failure(error)
 
     def _run(self, opened: "Future[None]") -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -406,36 +247,4 @@ class FakeRealtimeServer:
             return
         opened.set_result(None)
         await stopped.wait()
-        await self.__aexit__(None, None, None)
-
-
-def _kind(path: str, query: Mapping[str, str]) -> type[FakeSession] | None:
-    """What is served at a path; only its end counts, since gateways put something before it."""
-    path = path.rstrip("/")
-    if path.endswith("/realtime/translations"):
-        return TranslationSession
-    if not path.endswith("/realtime"):
-        return None
-    return TranscriptionSession if query.get("intent") == "transcription" else RealtimeSession
-
-
-def _offered(request: Request) -> list[str]:
-    """The subprotocols that a client offers, as a browser must that cannot send headers."""
-    names = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _is_beta(request: Request, offered: Sequence[str]) -> bool:
-    return "realtime=v1" in request.headers.get("OpenAI-Beta", "") or _BETA_SUBPROTOCOL in offered
-
-
-_UNAUTHORIZED = msgspec.json.encode(
-    {
-        "error": {
-            "message": "Incorrect API key provided, or none.",
-            "type": "invalid_request_error",
-            "param": None,
-            "code": "invalid_api_key",
-        }
-    }
-)
+        await self._close()

@@ -38,7 +38,8 @@ class _Stream:
     """Steps, and when the next is due."""
 
     def __init__(self, steps: Iterator[Step], now: float, speed: float) -> None:
-        self.due = self._begin = now
+        self.due: float = now
+        self._begin = now
         self._steps = steps
         self._speed = speed
 
@@ -73,7 +74,7 @@ class FakeSession(ABC):
         """Is shown every frame that comes or goes."""
         self.end: Ending | None = None
         """How the server will close, once all is sent; ``None``: not at all."""
-        self.now = 0.0
+        self.now: float = 0.0
         self._speed = speed
         self._outbox: deque[bytes] = deque()
         self._streams: list[_Stream] = []

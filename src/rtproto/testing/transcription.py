@@ -30,7 +30,7 @@ class TranscriptionSession(Hearing):
 
     def __init__(self, model: str, script: Script, *, speed: float = 1.0) -> None:
         super().__init__(model, script, speed=speed)
-        self.settings = transcription_session()
+        self.settings: TranscriptionSessionCreateResponse = transcription_session()
         """The session as it stands."""
 
     def opening(self) -> server.SessionCreated:

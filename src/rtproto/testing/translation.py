@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pybase64
 
-from rtproto import pcm
+from rtproto import pcm, types
 from rtproto._struct import Event
 from rtproto.codec import Codec, encode, translation_client_codec
 from rtproto.errors import InvalidEvent
@@ -16,7 +16,7 @@ from rtproto.events import translation
 from rtproto.testing.refusals import must_be_objects, not_audio
 from rtproto.testing.response import AUDIO_MS, Step, pieces, sound_of
 from rtproto.testing.script import Call, Say, Script, Turn
-from rtproto.testing.session import FakeSession, Handler
+from rtproto.testing.session import Ending, FakeSession, Handler
 from rtproto.testing.settings import patched, translation_session
 from rtproto.testing.sound import RATE, Sound, encoded
 from rtproto.testing.vad import Vad
@@ -25,7 +25,7 @@ from rtproto.types.response import ResponseCreateParams
 __all__ = ["TranslationSession"]
 
 _THRESHOLD, _SILENCE_MS = 0.5, 200
-_CLOSED = (1000, "")
+_CLOSED: Ending = (1000, "")
 
 
 class TranslationSession(FakeSession):
@@ -36,7 +36,7 @@ class TranslationSession(FakeSession):
 
     def __init__(self, model: str, script: Script, *, speed: float = 1.0) -> None:
         super().__init__(model, script, speed=speed)
-        self.settings = translation_session(model)
+        self.settings: types.TranslationSession = translation_session(model)
         """The session as it stands."""
         self._vad = Vad()
         self._turns = 0

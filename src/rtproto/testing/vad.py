@@ -25,9 +25,9 @@ class Vad:
     """Finds speech in audio that comes bit by bit."""
 
     def __init__(self, heard_ms: float = 0.0) -> None:
-        self.heard_ms = heard_ms
+        self.heard_ms: float = heard_ms
         """Milliseconds of all audio so far."""
-        self.is_speech = False
+        self.is_speech: bool = False
         self._rest = b""
         self._quiet_ms = 0.0
 
