@@ -79,6 +79,11 @@ def code(came: list[dict[str, Any]]) -> str:
     return str(error["error"]["code"])
 
 
+@pytest.mark.parametrize("kind", [RealtimeSession, TranscriptionSession, TranslationSession])
+def test_every_event_of_a_client_has_its_handler(kind: type[FakeSession]) -> None:
+    assert set(kind.handlers) == set(kind.codec.types.values())
+
+
 # When a response ends -------------------------------------------------------------------------
 
 

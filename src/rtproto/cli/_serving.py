@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
@@ -13,6 +13,7 @@ import click
 
 __all__ = ["Address", "address", "need", "quiet", "run", "told_to_stop", "until"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 _PORT = re.compile(r"[0-9]{1,5}")
 
@@ -29,6 +30,12 @@ def address(_context: click.Context, _option: click.Parameter, value: str | None
     if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
         raise click.BadParameter(f"{value!r} is no HOST:PORT")
     return host, int(port)
+
+
+def speed_option(help: str) -> Callable[[F], F]:
+    """The option ``--speed``: how many times as fast as it was, or is."""
+    kind = click.FloatRange(0, min_open=True)
+    return click.option("--speed", type=kind, metavar="FACTOR", default=1.0, show_default=True, help=help)
 
 
 def need(module: str) -> None:

@@ -51,14 +51,7 @@ def _fault(name: str, *, help: str, **kind: Any) -> Callable[[F], F]:
     multiple=True,
     help="What is heard in the user's audio; again: in the next turn.",
 )
-@click.option(
-    "--speed",
-    type=click.FloatRange(0, min_open=True),
-    metavar="FACTOR",
-    default=1.0,
-    show_default=True,
-    help="1: as fast as it is spoken, 2: twice as fast, inf: as fast as it is read.",
-)
+@speed_option("1: as fast as it is spoken, 2: twice as fast, inf: as fast as it is read.")
 @click.option(
     "--keys",
     type=click.File(errors="replace"),

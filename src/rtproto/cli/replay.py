@@ -12,7 +12,7 @@ import click
 
 from rtproto._shown import shown as shortened
 from rtproto.capture import Direction, Record, Skipped, open_capture, read
-from rtproto.cli._serving import Address, address, need, run, told_to_stop, until
+from rtproto.cli._serving import Address, address, need, run, speed_option, told_to_stop, until
 from rtproto.cli._source import capture_argument, shown, told
 
 if TYPE_CHECKING:
@@ -32,14 +32,7 @@ _KEY = "OPENAI_API_KEY"
     help="Play the server's side to each client that comes. Port 0 is any free one.",
 )
 @click.option("--connect", metavar="URL", help="Play the client's side to a server, ws:// or wss://.")
-@click.option(
-    "--speed",
-    type=click.FloatRange(0, min_open=True),
-    metavar="FACTOR",
-    default=1.0,
-    show_default=True,
-    help="1: as recorded, 2: twice as fast, inf: as fast as the other end reads.",
-)
+@speed_option("1: as recorded, 2: twice as fast, inf: as fast as the other end reads.")
 @click.option(
     "--patience",
     type=click.FloatRange(0),

@@ -124,6 +124,10 @@ class FakeSession(ABC):
         """Send an error; ``event_id`` is the client's own of what is to blame."""
         self.emit(server.Error(event_id=new_event_id(), error=refused.error(event_id)))
 
+    def finish(self, end: Ending) -> None:
+        """Close, once all is sent."""
+        self.end = end
+
     def stream(self, steps: Iterator[Step]) -> _Stream:
         """Send what takes time."""
         stream = _Stream(steps, self.now, self._speed)

@@ -110,7 +110,7 @@ class TranslationSession(FakeSession):
                 yield seconds
         self._is_speaking = False
         if self._is_closing:
-            self.end = _CLOSED
+            self.finish(_CLOSED)
             yield encode(translation.SessionClosed(event_id=new_event_id()))
 
     def _audio(self, samples: memoryview) -> translation.SessionOutputAudioDelta:
