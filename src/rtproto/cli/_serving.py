@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-__all__ = ["Address", "address", "need", "quiet", "run", "told_to_stop", "until"]
+__all__ = ["Address", "address", "need", "quiet", "run", "speed_option", "told_to_stop", "until"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rtproto.cli._serving import Address, address, need, run, told_to_stop, until
+from rtproto.cli._serving import Address, address, need, run, speed_option, told_to_stop, until
 
 if TYPE_CHECKING:
     from rtproto.testing import Fault, Script
