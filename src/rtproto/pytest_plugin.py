@@ -20,6 +20,7 @@ pytest finds this module by itself where rtproto is installed. Until a test asks
 
 import math
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,13 +53,13 @@ def fake_realtime(request: pytest.FixtureRequest) -> "Iterator[FakeRealtimeServe
 def _options(
     request: pytest.FixtureRequest, replies: tuple[Any, ...], options: dict[str, Any]
 ) -> dict[str, Any]:
-    from rtproto.testing import Script  # noqa: PLC0415 - not before a test asks for it
-
-    recorded = options.pop("capture", None)
-    if recorded is not None:
-        options["script"] = Script.from_capture(request.path.parent / recorded)
-    elif replies or "transcripts" in options:
-        options["script"] = Script(*replies, transcripts=options.pop("transcripts", ()))
+    said = bool(replies) or "transcripts" in options
+    if said + ("script" in options) + ("capture" in options) > 1:
+        raise pytest.UsageError("fake_realtime takes replies and transcripts, or script=, or capture=")
+    if said:
+        options["script"] = _testing().Script(*replies, transcripts=options.pop("transcripts", ()))
+    if "capture" in options:
+        options["script"] = _testing().Script.from_capture(request.path.parent / options.pop("capture"))
     return {"speed": math.inf, **options}
 
 
@@ -74,5 +75,10 @@ def realtime_capture(request: pytest.FixtureRequest) -> "Callable[[str], Recordi
 
 
 def _testing() -> Any:
-    """The package, not before a test asks for it; without its extra the test is skipped."""
-    return pytest.importorskip("rtproto.testing", reason="needs the extra: pip install 'rtproto[testing]'")
+    """The package, not before a test asks for it; without its extra the test fails, and says so."""
+    try:
+        return import_module("rtproto.testing")
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("rtproto"):
+            raise
+        pytest.fail("this fixture needs an extra: pip install 'rtproto[testing]'", pytrace=False)

@@ -379,7 +379,7 @@ def test_a_fault_that_never_comes_is_none() -> None:
             await client.send(WRITTEN)
             assert types_of(await heard(client)) == sent(fake)
 
-    fake = faulty(Drop("x.never"), Close(count=100), HalfOpen("delta.", 1), Insert(unknown(), "delt"))
+    fake = faulty(Drop("response.mcp_call.failed"), Close(count=100), HalfOpen(".segment", 1))
     run(work())
     assert fake.sessions[0].end == (1000, "")
 
@@ -500,3 +500,42 @@ def test_the_official_sdk_sees_each_fault_as_its_users_do() -> None:
 
     fake = faulty()
     run(work())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Drop("response.dne"),
+        lambda: Close(after="delt"),
+        lambda: HalfOpen(count=0),
+        lambda: Close(1006),
+        lambda: Close(999),
+        lambda: Insert(unknown(), "x.unheard_of"),
+    ],
+)
+def test_a_fault_that_could_never_strike_is_an_error(wrong: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match=r"^(after|count|code)"):
+        wrong()
+
+
+def test_the_first_connections_only() -> None:
+    """A client that reconnects at once finds the server well."""
+    ends: list[Any] = []
+
+    async def work() -> None:
+        async with fake:
+            for _ in range(2):
+                async with connected(fake.url) as client:
+                    await client.send(WRITTEN)
+                    ends.append(await client.closed())
+            async with connected(fake.url) as client:
+                await client.send(WRITTEN)
+                ends.append((await client.until("response.done"))["response"]["status"])
+
+    fake = faulty(Close(4001, connections=2))
+    run(work())
+    assert ends == [(4001, ""), (4001, ""), "completed"]
+
+
+def test_no_payload_is_shown() -> None:
+    assert len(repr(Insert(huge(10**6)))) < 80

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtproto import types
-from rtproto.testing import Call, Recording, Reply, Say, Script, Sound, Turn, tone
+from rtproto.testing import Call, Drop, FakeRealtimeServer, Recording, Reply, Say, Script, Sound, Turn, tone
 
 from .talk import Client, said, talk, update
 
@@ -96,3 +97,26 @@ def test_a_capture_without_a_response_is_none(tmp_path: Path) -> None:
     path.write_text('{"type":"session.created"}\nnonsense\n')
     with pytest.raises(ValueError, match=r"no response\.done"):
         Script.from_capture(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Script(["Hi."]),  # type: ignore[arg-type]
+        lambda: Script(Reply("Hi.")),
+        lambda: Script(Reply([Reply()])),  # type: ignore[list-item]
+        lambda: Script(Say("Hi.", "hello.wav")),  # type: ignore[arg-type]
+        lambda: Script(transcripts="Hi."),
+        lambda: FakeRealtimeServer("Hi."),  # type: ignore[arg-type]
+        lambda: FakeRealtimeServer(faults=Drop()),  # type: ignore[arg-type]
+    ],
+)
+def test_a_slip_is_told_at_once(wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        wrong()
+
+
+def test_a_text_in_a_reply_is_said() -> None:
+    assert Script(Reply(["Hi.", Call("f")])).reply(turn()).items == [Say("Hi."), Call("f")]
+    with pytest.raises(ValueError, match="speed"):
+        FakeRealtimeServer(speed=0)

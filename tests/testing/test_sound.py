@@ -118,3 +118,12 @@ def test_how_loud_is_loud() -> None:
     assert edges(sound, 4800, threshold=0.5) == []
     assert edges(sound, 4800, threshold=0.1) == [("started", 0), ("stopped", 300)]
     assert edges(Sound(tone(300, loudness=1).samples), 4800, threshold=0) == [("started", 0)]
+
+
+def test_sounds_are_joined_at_the_rate_of_the_first() -> None:
+    both = tone(100, rate=8000) + silence(300, rate=24000)
+    assert (both.rate, round(both.milliseconds)) == (8000, 400)
+    assert tone(100, rate=8000).at(24000).milliseconds == pytest.approx(100, abs=1)
+    assert tone(100).at(24000) == tone(100)
+    with pytest.raises(TypeError):
+        tone(100) + b"x"  # type: ignore[operator]

@@ -71,6 +71,12 @@ def _fault(name: str, *, help: str, **kind: Any) -> Callable[[F], F]:
     show_default=True,
     help="When these four come: after the first event whose type ends so.",
 )
+@click.option(
+    "--connections",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    help="These four come on the first so many connections only.",
+)
 def fake(*, listen: Address, source: Path | None, **options: Any) -> None:
     """Run a fake Realtime service: GA conversations, transcription and translation, answered by script.
 
@@ -80,7 +86,10 @@ def fake(*, listen: Address, source: Path | None, **options: Any) -> None:
     need("rtproto.testing")
     script, faults = _script(source, options["replies"], options["transcripts"])
     keys = None if options["keys"] is None else options["keys"].read().split()
-    faults = [*faults, *_faults(options)]
+    try:
+        faults = [*faults, *_faults(options)]
+    except ValueError as wrong:
+        raise click.UsageError(str(wrong)) from None
     run(_serve(listen, script=script, faults=faults, speed=options["speed"], keys=keys))
 
 
@@ -122,20 +131,20 @@ def _defined(source: Path) -> "tuple[Script, list[Fault]]":
 def _faults(options: dict[str, Any]) -> "Iterator[Fault]":
     from rtproto import testing  # noqa: PLC0415 - as above
 
-    after = options["after"]
+    where = {"after": options["after"], "connections": options["connections"]}
     if options["delay"] or options["jitter"]:
         yield testing.Delay(options["delay"], options["jitter"])
     if options["fragment"]:
         yield testing.Fragment(options["fragment"])
     if options["insert"]:
         made = {"unknown": testing.unknown(), "malformed": testing.malformed(), "huge": testing.huge(_HUGE)}
-        yield testing.Insert(made[options["insert"]], after)
+        yield testing.Insert(made[options["insert"]], **where)
     if options["close"]:
-        yield testing.Close(options["close"], after=after)
+        yield testing.Close(options["close"], **where)
     if options["half_open"]:
-        yield testing.HalfOpen(after)
+        yield testing.HalfOpen(**where)
     if options["drop"]:
-        yield testing.Drop(after)
+        yield testing.Drop(**where)
 
 
 async def _serve(listen: Address, **options: Any) -> None:

@@ -130,10 +130,13 @@ async def _connect(records: list[Record], url: str, *, speed: float, patience: f
     from rtproto.testing.replay import play  # noqa: PLC0415 - as above
 
     asyncio.get_running_loop().set_exception_handler(_pass_over)
+    headers = _headers()
     try:
-        outcome = await play(records, url, headers=_headers(), speed=speed, patience=patience)
+        outcome = await play(records, url, headers=headers, speed=speed, patience=patience)
     except ConnectionError as refusal:
-        raise click.ClickException(f"cannot connect: {refusal}") from None
+        is_keyless = not headers and str(refusal).startswith("HTTP 401")
+        hint = f" (there is no {_KEY} in the environment)" if is_keyless else ""
+        raise click.ClickException(f"cannot connect: {refusal}{hint}") from None
     click.echo(_summary(outcome))
     return outcome.is_good
 

@@ -5,7 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from rtproto._shown import shown
 from rtproto._sockets import Connection
+from rtproto.codec import server_codec, translation_server_codec
 
 __all__ = [
     "Close",
@@ -48,6 +50,11 @@ class Drop(msgspec.Struct, frozen=True):
     """After a frame of this type, or of one that ends so."""
     count: int = 1
     """After so many of them."""
+    connections: int | None = None
+    """Only on the first so many connections; ``None``: on every one."""
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def strike(self, connection: Connection) -> None:
         """Break off."""
@@ -65,6 +72,11 @@ class Close(msgspec.Struct, frozen=True):
     """After a frame of this type, or of one that ends so."""
     count: int = 1
     """After so many of them."""
+    connections: int | None = None
+    """Only on the first so many connections; ``None``: on every one."""
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def strike(self, connection: Connection) -> None:
         """Close."""
@@ -78,6 +90,11 @@ class HalfOpen(msgspec.Struct, frozen=True):
     """After a frame of this type, or of one that ends so."""
     count: int = 1
     """After so many of them."""
+    connections: int | None = None
+    """Only on the first so many connections; ``None``: on every one."""
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def strike(self, connection: Connection) -> None:
         """Fall silent."""
@@ -93,6 +110,14 @@ class Insert(msgspec.Struct, frozen=True):
     """After a frame of this type, or of one that ends so."""
     count: int = 1
     """After so many of them."""
+    connections: int | None = None
+    """Only on the first so many connections; ``None``: on every one."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __repr__(self) -> str:
+        return f"Insert(<{len(self.frame)} bytes>, after={self.after!r}, count={self.count})"
 
     def strike(self, connection: Connection) -> None:
         """Send it."""
@@ -103,6 +128,21 @@ Striking: TypeAlias = Drop | Close | HalfOpen | Insert
 """A fault that strikes at one place."""
 Fault: TypeAlias = Delay | Fragment | Striking
 """A fault."""
+
+_KNOWN = server_codec.types.keys() | translation_server_codec.types.keys()
+_UNSENDABLE = {1004, 1006, 1015}  # RFC 6455 §7.4.1; 1005 is a close without a code
+
+
+def _check(fault: "Striking") -> None:
+    """A slip would make a fault that never strikes, and a test that cannot fail."""
+    if not any(name.endswith(fault.after) for name in _KNOWN):
+        raise ValueError(
+            f"after: no event that a server sends is of the type {shown(fault.after)}, or ends so"
+        )
+    if fault.count < 1:
+        raise ValueError("count must be 1 or more")
+    if isinstance(fault, Close) and (fault.code in _UNSENDABLE or not 1000 <= fault.code <= 4999):
+        raise ValueError("code must be a close code that may be sent, from 1000 to 4999")
 
 
 def unknown(type: str = "x.unheard_of") -> bytes:

@@ -28,6 +28,9 @@ _CODECS: dict[bool, dict[Direction, Codec[Any]]] = {
     True: {"client": translation_client_codec, "server": translation_server_codec},
 }
 
+_OTHER: dict[Direction, Direction] = {"client": "server", "server": "client"}
+_SENT_BY = {side: _CODECS[False][side].types.keys() | _CODECS[True][side].types.keys() for side in _OTHER}
+
 
 class Recording:
     """The frames of one connection, in order."""
@@ -50,7 +53,11 @@ class Recording:
     @overload
     def received(self, event: str | None = None) -> list[Event | Unknown]: ...
     def received(self, event: type[Event] | str | None = None) -> list[Any]:
-        """What the client sent: all, or the events of a class or a wire name."""
+        """What the client sent: all, or the events of a class or a wire name.
+
+        Raises:
+            ValueError: it is a server's event.
+        """
         return [*self._events("client", event)]
 
     @overload
@@ -58,11 +65,17 @@ class Recording:
     @overload
     def sent(self, event: str | None = None) -> list[Event | Unknown]: ...
     def sent(self, event: type[Event] | str | None = None) -> list[Any]:
-        """What the server sent: all, or the events of a class or a wire name."""
+        """What the server sent: all, or the events of a class or a wire name.
+
+        Raises:
+            ValueError: it is a client's event.
+        """
         return [*self._events("server", event)]
 
     def _events(self, direction: Direction, event: type[Event] | str | None) -> Iterator[Event | Unknown]:
         name = event if isinstance(event, str) or event is None else event.type
+        if name in _SENT_BY[_OTHER[direction]] - _SENT_BY[direction]:
+            raise ValueError(f"no {direction} sends {name}: a {_OTHER[direction]} does")
         for frame in self.frames:
             found = type_of(frame.raw)
             if found and (frame.direction or sender(found)) == direction and name in {None, found}:

@@ -17,7 +17,7 @@ from rtproto.testing.conversation import OUT_MS_PER_TOKEN, Audio, Conversation, 
 from rtproto.testing.script import Call, Reply, Say
 from rtproto.testing.sound import Sound, encoded, tone
 from rtproto.types.items import ConversationItem, FunctionCall, Message
-from rtproto.types.open_enums import StatusReason
+from rtproto.types.open_enums import ResponseStatus, StatusReason
 from rtproto.types.response import OutputTokenDetails, Response, StatusDetails, Usage
 
 __all__ = ["AUDIO_MS", "ResponseStream", "Step", "pieces", "sound_of"]
@@ -85,13 +85,14 @@ class ResponseStream:
         """All of it, in order."""
         begun = self._builder.status_details(None).output([]).usage(None).build()
         yield encode(server.ResponseCreated(event_id=new_event_id(), response=begun))
-        for index, output in enumerate(self._reply.outputs):
+        for index, output in enumerate(self._reply.items):
             if self._cancelled is None:
                 yield from self._item(index, output)
         yield encode(server.ResponseDone(event_id=new_event_id(), response=self._done()))
 
     def _done(self) -> Response:
-        status, details = self._reply.status, self._reply.details
+        status: ResponseStatus = self._reply.status
+        details = self._reply.details
         if self._cancelled is not None:
             status, details = "cancelled", StatusDetails(type="cancelled", reason=self._cancelled)
         ended = self._builder.status(status).status_details(details).output(self._output)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import UNSET
 
@@ -52,14 +52,23 @@ class Call(NamedTuple):
 class Reply(NamedTuple):
     """A whole response: what it holds, and how it ends."""
 
-    outputs: Sequence[Say | Call] = ()
-    """Its items, in order."""
-    status: str = "completed"
+    outputs: Sequence[str | Say | Call] = ()
+    """Its items, in order; a text is said."""
+    status: Literal["completed", "incomplete", "failed"] = "completed"
     """``completed``, ``incomplete`` or ``failed``; ``cancelled`` is the client's doing."""
     reason: str | None = None
     """Why it is incomplete: ``max_output_tokens`` or ``content_filter``."""
     error: ResponseError | None = None
     """Why it failed."""
+
+    @property
+    def items(self) -> list[Say | Call]:
+        """Its outputs, each in full.
+
+        Raises:
+            TypeError: one is none.
+        """
+        return [*map(_output, self.outputs)]
 
     @property
     def details(self) -> StatusDetails | None:
@@ -119,6 +128,11 @@ class Script:
     """
 
     def __init__(self, *replies: Answer | Callable[[Turn], Answer], transcripts: Sequence[str] = ()) -> None:
+        if isinstance(transcripts, str):
+            raise TypeError("transcripts is a list of texts")
+        for reply in replies:
+            if not callable(reply):
+                _whole(reply)  # to be told of a slip here, and not by a client
         self.replies: Sequence[Answer | Callable[[Turn], Answer]] = replies or (
             "Hello! I am not a real model.",
         )
@@ -148,22 +162,38 @@ class Script:
             TypeError: a function gave what is no reply.
         """
         made = _nth(self.replies, turn.number)
-        answer: Answer = made if isinstance(made, str | Say | Call | Reply) else made(turn)
-        if isinstance(answer, str):
-            answer = Say(answer)
-        if isinstance(answer, Say | Call):
-            answer = Reply((answer,))
-        if not isinstance(answer, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - a function's slip
-            raise TypeError(f"a reply is a str, Say, Call or Reply, not {type(answer).__name__}")
-        return answer
+        return _whole(made(turn) if callable(made) else made)
 
     def transcript(self, number: int) -> str:
         """What is heard in the user's audio, the first time, the second …, ``number`` from 0."""
         return _nth(self.transcripts, number)
 
 
+def _whole(answer: Answer) -> Reply:
+    """An answer in full."""
+    if not isinstance(answer, Reply):
+        return Reply((_output(answer),))
+    if isinstance(answer.outputs, str):
+        raise TypeError("the outputs of a Reply are a list")
+    _ = answer.items
+    return answer
+
+
+def _output(output: Any) -> Say | Call:
+    if isinstance(output, str):
+        return Say(output)
+    if not isinstance(output, Say | Call):
+        raise TypeError(f"a reply is a str, Say, Call or Reply, not {type(output).__name__}")
+    if isinstance(output, Say) and not isinstance(output.audio, Sound | None):  # pyright: ignore[reportUnnecessaryIsInstance] - a slip
+        raise TypeError("the audio of a Say is a Sound, as wav(path) gives")
+    return output
+
+
 def _nth(entries: Sequence[T], number: int) -> T:
     return entries[min(number, len(entries) - 1)]
+
+
+_STATUS: dict[Any, Literal["incomplete", "failed"]] = {"incomplete": "incomplete", "failed": "failed"}
 
 
 class _Recorded:
@@ -202,8 +232,9 @@ class _Recorded:
         outputs = [output for item in response.output or () for output in self._outputs(item)]
         details = response.status_details
         found = details if isinstance(details, StatusDetails) else StatusDetails()
-        status = response.status if response.status in {"incomplete", "failed"} else "completed"
-        return Reply(outputs, status or "completed", found.reason or None, found.error or None)
+        return Reply(
+            outputs, _STATUS.get(response.status, "completed"), found.reason or None, found.error or None
+        )
 
     def _outputs(self, item: ConversationItem) -> Iterable[Say | Call]:
         if isinstance(item, FunctionCall):

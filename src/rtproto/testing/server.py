@@ -21,7 +21,7 @@ from rtproto._sockets import (
 from rtproto._struct import Event
 from rtproto.capture import Direction, Record
 from rtproto.testing.entrance import MODEL, Entrance
-from rtproto.testing.faults import Fault
+from rtproto.testing.faults import Delay, Fault, Fragment
 from rtproto.testing.recording import Recording, type_of
 from rtproto.testing.script import Script
 from rtproto.testing.serving import Served
@@ -93,7 +93,17 @@ class FakeRealtimeServer:
             faults: what goes wrong, on every connection made from then on; may be assigned anew.
             max_message_bytes: a longer message closes its connection with 1009.
             record: whether to keep what is said.
+
+        Raises:
+            TypeError: the script is none, or the faults are no list.
+            ValueError: the speed is not above 0.
         """
+        if script is not None and not isinstance(script, Script):  # pyright: ignore[reportUnnecessaryIsInstance] - a first slip
+            raise TypeError(f'script is a Script, as Script("Hello!"), not {type(script).__name__}')
+        if not speed > 0:
+            raise ValueError("speed must be above 0")
+        if not isinstance(faults, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+            raise TypeError("faults is a list of them")
         self.script: Script = script or Script()
         self.faults = faults
         self.sessions: list[SessionRecord] = []
@@ -108,6 +118,12 @@ class FakeRealtimeServer:
         self._counts: Counter[str] = Counter()
         self._news = threading.Condition()
         self._failures: list[Exception] = []
+        self._connections = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        where = self.base_url if self._listening else "closed"
+        return f"<FakeRealtimeServer {where}, {len(self.sessions)} sessions>"
 
     # Where it is
 
@@ -167,7 +183,10 @@ class FakeRealtimeServer:
 
         Raises:
             TimeoutError: they have not, in so many seconds; it names what did come.
+            RuntimeError: it is asked in the server's own event loop, which it would block.
         """
+        if self._loop is not None and self._loop is asyncio._get_running_loop():  # noqa: SLF001 - get_running_loop raises
+            raise RuntimeError("this blocks the server's own loop: await asyncio.to_thread(fake.wait_for, …)")
         name = event if isinstance(event, str) else event.type
         with self._news:
             if not self._news.wait_for(lambda: self._counts[name] >= count, timeout):
@@ -183,7 +202,9 @@ class FakeRealtimeServer:
 
     def _serve(self, kind: type[FakeSession], model: str) -> Connection:
         session = kind(model, self.script, speed=self._speed)
-        served = Served(session, self.faults, self._max_message_bytes)
+        self._connections += 1
+        faults = [fault for fault in self.faults if _strikes(fault, self._connections)]
+        served = Served(session, faults, self._max_message_bytes)
         if self._record:
             served.on_failed = self._failures.append
             record = SessionRecord(session, self._notify)
@@ -195,6 +216,7 @@ class FakeRealtimeServer:
     # Open and close
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         entrance = Entrance(self._keys, self._serve)
         self._listening = await listen(entrance, self._host, self._port, self._max_message_bytes)
         return self
@@ -248,3 +270,9 @@ class FakeRealtimeServer:
         opened.set_result(None)
         await stopped.wait()
         await self._close()
+
+
+def _strikes(fault: Fault, connection: int) -> bool:
+    """Whether a fault is for a connection, by its number."""
+    first = None if isinstance(fault, Delay | Fragment) else fault.connections
+    return first is None or connection <= first

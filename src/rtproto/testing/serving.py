@@ -70,7 +70,7 @@ class Served(Connection):
         """Nobody waits in vain for what cannot be said."""
         _LOGGER.error("a session failed", exc_info=error)
         self.on_failed(error)
-        self.close(1011)
+        self.close(1011, f"{type(error).__name__} in the script")
 
     def _pump(self) -> None:
         """Send what is due, as long as the peer takes it, and come again when there is more."""

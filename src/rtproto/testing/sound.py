@@ -34,6 +34,18 @@ class Sound(NamedTuple):
         """How long it plays."""
         return 1000 * len(self.samples) / (2 * self.rate)
 
+    def at(self, rate: int) -> "Sound":
+        """The same sound at another rate: what a session hears is at 24,000."""
+        if rate == self.rate:
+            return self
+        return Sound(audioop.ratecv(self.samples, 2, 1, self.rate, rate, None)[0], rate)
+
+    def __add__(self, after: object) -> "Sound":
+        """One sound after another, at the rate of the first."""
+        if not isinstance(after, Sound):
+            return NotImplemented
+        return Sound(self.samples + after.at(self.rate).samples, self.rate)
+
     def __repr__(self) -> str:
         return f"Sound(<{self.milliseconds:.0f} ms>, rate={self.rate})"
 
@@ -74,10 +86,7 @@ def encoded(sound: Sound, format: Maybe[pcm.Format] = UNSET) -> bytes:
     Raises:
         ValueError: the format is none that is known.
     """
-    rate, law = _rate(format), _law(format)
-    samples = sound.samples
-    if rate != sound.rate:
-        samples, _ = audioop.ratecv(samples, 2, 1, sound.rate, rate, None)
+    law, samples = _law(format), sound.at(_rate(format)).samples
     return g711.encode(samples, law) if law else samples
 
 

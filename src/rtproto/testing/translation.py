@@ -84,9 +84,8 @@ class TranslationSession(FakeSession):
                         event_id=new_event_id(), delta=piece, elapsed_ms=self._elapsed()
                     )
                 )
-        self._waiting += [
-            output for output in self.script.reply(turn).outputs if not isinstance(output, Call)
-        ]
+        items = self.script.reply(turn).items
+        self._waiting += [item for item in items if not isinstance(item, Call)]
         self._go_on()
 
     def _go_on(self) -> None:
