@@ -27,6 +27,7 @@ from websockets.sync.server import serve as ws_serve
 from rtproto import capture
 from rtproto.cli import cli
 from rtproto.cli.replay import replay
+from rtproto.testing import FakeRealtimeServer
 from rtproto.testing.replay import PATIENCE
 from tests.conftest import HERE
 
@@ -378,3 +379,12 @@ def test_standard_input_may_be_closed() -> None:
     )
     assert result.returncode == 2
     assert "standard input is closed" in result.stderr
+
+
+def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FakeRealtimeServer() as fake:
+        result = run(str(SESSION), "--connect", fake.url)
+    assert result.stderr.splitlines() == [
+        "Error: cannot connect: HTTP 401 Unauthorized (there is no OPENAI_API_KEY in the environment)"
+    ]
