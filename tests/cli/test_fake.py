@@ -486,6 +486,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "a script and a transcript": ("--script", str(EXAMPLE), "--transcript", "x"),
     "no such keys": ("--keys", "none"),
     "speed 0": ("--speed", "0"),
+    "speed nan": ("--speed", "nan"),
     "speed -1": ("--speed", "-1"),
     "speed": ("--speed", "fast"),
     "delay": ("--delay", "-1"),

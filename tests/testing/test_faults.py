@@ -509,12 +509,13 @@ def test_the_official_sdk_sees_each_fault_as_its_users_do() -> None:
         lambda: Close(after="delt"),
         lambda: HalfOpen(count=0),
         lambda: Close(1006),
+        lambda: Fragment(0),
         lambda: Close(999),
         lambda: Insert(unknown(), "x.unheard_of"),
     ],
 )
 def test_a_fault_that_could_never_strike_is_an_error(wrong: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match=r"^(after|count|code)"):
+    with pytest.raises(ValueError, match=r"^(after|count|code|size)"):
         wrong()
 
 

@@ -109,6 +109,7 @@ def test_a_capture_without_a_response_is_none(tmp_path: Path) -> None:
         lambda: Script(transcripts="Hi."),
         lambda: FakeRealtimeServer("Hi."),  # type: ignore[arg-type]
         lambda: FakeRealtimeServer(faults=Drop()),  # type: ignore[arg-type]
+        lambda: FakeRealtimeServer(keys="sk-1"),
     ],
 )
 def test_a_slip_is_told_at_once(wrong: Any) -> None:

@@ -990,3 +990,12 @@ def test_it_says_where_it_is() -> None:
     assert repr(fake) == "<FakeRealtimeServer closed, 0 sessions>"
     with fake:
         assert fake.base_url in repr(fake)
+
+
+def test_it_is_opened_once_at_a_time() -> None:
+    fake = FakeRealtimeServer(record=False)
+    with fake:
+        with pytest.raises(RuntimeError, match="open already"):
+            fake.__enter__()
+        with pytest.raises(RuntimeError, match="record=False"):
+            fake.wait_for("response.create")

@@ -1,6 +1,7 @@
 """``rtproto fake`` runs the fake server until it is told to stop."""
 
 import runpy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -113,6 +114,7 @@ def _script(
 def _defined(source: Path) -> "tuple[Script, list[Fault]]":
     from rtproto.testing import Fault, Script  # noqa: PLC0415 - as above
 
+    sys.path.insert(0, str(source.parent.resolve()))  # as python itself does: for modules beside it
     try:
         names = runpy.run_path(str(source))
     except Exception as wrong:  # noqa: BLE001 - whatever it is, it is the file's
@@ -152,8 +154,11 @@ async def _serve(listen: Address, **options: Any) -> None:
 
     stop = told_to_stop()
     host, port = listen
-    async with AsyncExitStack() as stack:
+    try:
         server = FakeRealtimeServer(host=host, port=port, record=False, **options)
+    except ValueError as wrong:
+        raise click.ClickException(str(wrong)) from None
+    async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(server)
         except (OSError, UnicodeError) as refusal:  # an address that cannot be had, a name that is none

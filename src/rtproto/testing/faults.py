@@ -40,7 +40,11 @@ class Fragment(msgspec.Struct, frozen=True):
     """Every message comes in WebSocket fragments."""
 
     size: int
-    """Bytes in each."""
+    """Bytes in each, 1 or more."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError("size must be 1 or more")
 
 
 class Drop(msgspec.Struct, frozen=True):
@@ -102,7 +106,10 @@ class HalfOpen(msgspec.Struct, frozen=True):
 
 
 class Insert(msgspec.Struct, frozen=True):
-    """A frame comes that no service would send; see :func:`unknown`, :func:`malformed` and :func:`huge`."""
+    """A frame comes that no service would send; no record holds it.
+
+    See :func:`unknown`, :func:`malformed` and :func:`huge`.
+    """
 
     frame: bytes
     """The frame."""

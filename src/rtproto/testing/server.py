@@ -95,7 +95,7 @@ class FakeRealtimeServer:
             record: whether to keep what is said.
 
         Raises:
-            TypeError: the script is none, or the faults are no list.
+            TypeError: the script is none, or faults or keys are no list.
             ValueError: the speed is not above 0.
         """
         if script is not None and not isinstance(script, Script):  # pyright: ignore[reportUnnecessaryIsInstance] - a first slip
@@ -104,6 +104,8 @@ class FakeRealtimeServer:
             raise ValueError("speed must be above 0")
         if not isinstance(faults, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
             raise TypeError("faults is a list of them")
+        if isinstance(keys, str):
+            raise TypeError("keys is a collection of them")
         self.script: Script = script or Script()
         self.faults = faults
         self.sessions: list[SessionRecord] = []
@@ -183,8 +185,10 @@ class FakeRealtimeServer:
 
         Raises:
             TimeoutError: they have not, in so many seconds; it names what did come.
-            RuntimeError: it is asked in the server's own event loop, which it would block.
+            RuntimeError: it would block the server's own event loop, or there is no record.
         """
+        if not self._record:
+            raise RuntimeError("a server of record=False does not know what it heard")
         if self._loop is not None and self._loop is asyncio._get_running_loop():  # noqa: SLF001 - get_running_loop raises
             raise RuntimeError("this blocks the server's own loop: await asyncio.to_thread(fake.wait_for, …)")
         name = event if isinstance(event, str) else event.type
@@ -216,6 +220,7 @@ class FakeRealtimeServer:
     # Open and close
 
     async def __aenter__(self) -> Self:
+        self._must_be_closed()
         self._loop = asyncio.get_running_loop()
         entrance = Entrance(self._keys, self._serve)
         self._listening = await listen(entrance, self._host, self._port, self._max_message_bytes)
@@ -238,7 +243,12 @@ class FakeRealtimeServer:
         if failures and error is None:
             raise failures[0]
 
+    def _must_be_closed(self) -> None:
+        if self._listening is not None:
+            raise RuntimeError("the server is open already")
+
     def __enter__(self) -> Self:
+        self._must_be_closed()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="rtproto-fake", daemon=True)
         self._thread.start()
