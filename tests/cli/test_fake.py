@@ -239,6 +239,16 @@ def test_a_python_file_needs_no_faults(tmp_path: Path) -> None:
         assert texts(process.url) == ["Mine."]
 
 
+def test_a_python_file_imports_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("TEXT = 'Beside.'\n", "utf-8")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import beside\nfrom rtproto.testing import Script\nSCRIPT = Script(beside.TEXT)\n", "utf-8"
+    )
+    with fake("--script", path, "--speed", "inf") as process:
+        assert texts(process.url) == ["Beside."]
+
+
 def test_transcripts_are_heard_turn_by_turn() -> None:
     async def talk(url: str) -> list[str]:
         heard = []
