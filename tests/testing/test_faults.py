@@ -260,7 +260,7 @@ def test_a_half_open_server_does_not_answer_a_close() -> None:
                     await client.reader.read(1)
             assert fake.sessions[0].end is None
 
-    fake = faulty(HalfOpen("response.created"))
+    fake = faulty(HalfOpen(after="response.created"))
     run(work())
 
 
@@ -273,7 +273,7 @@ def test_a_half_open_server_does_not_even_hear_what_came_in_the_same_breath() ->
                 async with asyncio.timeout(0.2):
                     await client.reader.read(1)
 
-    fake = faulty(HalfOpen("response.created"))
+    fake = faulty(HalfOpen(after="response.created"))
     run(work())
     assert len(fake.received()) == 1
     assert sent(fake) == ["response.created"]
@@ -318,7 +318,7 @@ def test_a_strange_frame_comes_once_and_in_its_place(strange: bytes, after: str,
             messages.extend(await heard(client))
 
     messages: list[str | bytes] = []
-    fake = faulty(Insert(strange, after))
+    fake = faulty(Insert(strange, after=after))
     run(work())
     (place,) = [at for at, message in enumerate(messages) if message == strange.decode()]
     assert json_type(messages[place - 1]) == before
@@ -379,7 +379,9 @@ def test_a_fault_that_never_comes_is_none() -> None:
             await client.send(WRITTEN)
             assert types_of(await heard(client)) == sent(fake)
 
-    fake = faulty(Drop("response.mcp_call.failed"), Close(count=100), HalfOpen(".segment", 1))
+    fake = faulty(
+        Drop(after="response.mcp_call.failed"), Close(count=100), HalfOpen(after=".segment", count=1)
+    )
     run(work())
     assert fake.sessions[0].end == (1000, "")
 
@@ -395,12 +397,12 @@ def test_several_faults_strike_each_in_its_place() -> None:
     fake = faulty(
         Delay(1, 10),
         Fragment(50),
-        Insert(malformed(), DELTA),
-        Insert(unknown("x.one"), "response.created"),
-        Insert(unknown("x.two"), DELTA, 2),
-        Insert(unknown("x.three"), DELTA, 2),
-        Close(4001, "enough", DELTA, 3),
-        Drop(DELTA, 4),
+        Insert(malformed(), after=DELTA),
+        Insert(unknown("x.one"), after="response.created"),
+        Insert(unknown("x.two"), after=DELTA, count=2),
+        Insert(unknown("x.three"), after=DELTA, count=2),
+        Close(4001, "enough", after=DELTA, count=3),
+        Drop(after=DELTA, count=4),
     )
     run(work())
     strange = [name for name in types_of(messages) if name in {"", DELTA} or name.startswith("x.")]
@@ -505,13 +507,13 @@ def test_the_official_sdk_sees_each_fault_as_its_users_do() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Drop("response.dne"),
+        lambda: Drop(after="response.dne"),
         lambda: Close(after="delt"),
         lambda: HalfOpen(count=0),
         lambda: Close(1006),
         lambda: Fragment(0),
         lambda: Close(999),
-        lambda: Insert(unknown(), "x.unheard_of"),
+        lambda: Insert(unknown(), after="x.unheard_of"),
     ],
 )
 def test_a_fault_that_could_never_strike_is_an_error(wrong: Callable[[], Any]) -> None:

@@ -47,8 +47,12 @@ class Fragment(msgspec.Struct, frozen=True):
             raise ValueError("size must be 1 or more")
 
 
-class Drop(msgspec.Struct, frozen=True):
-    """The connection breaks off without a close frame."""
+class Striking(msgspec.Struct, frozen=True, kw_only=True):
+    """What the faults have in common that strike at one place.
+
+    Raises:
+        ValueError: it could never strike, and a test with it could not fail.
+    """
 
     after: str = ".delta"
     """After a frame of this type, or of one that ends so."""
@@ -58,54 +62,57 @@ class Drop(msgspec.Struct, frozen=True):
     """Only on the first so many connections; ``None``: on every one."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        if not any(name.endswith(self.after) for name in _KNOWN):
+            raise ValueError(
+                f"after: no server sends an event of the type {shown(self.after)}, or that ends so"
+            )
+        if self.count < 1:
+            raise ValueError("count must be 1 or more")
+
+    def strike(self, connection: Connection) -> None:
+        """Strike."""
+        raise NotImplementedError
+
+
+_KNOWN = server_codec.types.keys() | translation_server_codec.types.keys()
+_UNSENDABLE = {1004, 1006, 1015}  # RFC 6455 §7.4.1; 1005 is a close without a code
+
+
+class Drop(Striking, frozen=True):
+    """The connection breaks off without a close frame."""
 
     def strike(self, connection: Connection) -> None:
         """Break off."""
         connection.abort()
 
 
-class Close(msgspec.Struct, frozen=True):
+class Close(Striking, frozen=True):
     """The server closes."""
 
     code: int = 1011
     """The WebSocket close code."""
     reason: str = ""
     """The reason."""
-    after: str = ".delta"
-    """After a frame of this type, or of one that ends so."""
-    count: int = 1
-    """After so many of them."""
-    connections: int | None = None
-    """Only on the first so many connections; ``None``: on every one."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
+        if self.code in _UNSENDABLE or not 1000 <= self.code <= 4999:
+            raise ValueError("code must be a close code that may be sent, from 1000 to 4999")
 
     def strike(self, connection: Connection) -> None:
         """Close."""
         connection.close(self.code, self.reason)
 
 
-class HalfOpen(msgspec.Struct, frozen=True):
+class HalfOpen(Striking, frozen=True):
     """The server falls silent for ever, reads nothing, and keeps the connection."""
-
-    after: str = ".delta"
-    """After a frame of this type, or of one that ends so."""
-    count: int = 1
-    """After so many of them."""
-    connections: int | None = None
-    """Only on the first so many connections; ``None``: on every one."""
-
-    def __post_init__(self) -> None:
-        _check(self)
 
     def strike(self, connection: Connection) -> None:
         """Fall silent."""
         connection.go_deaf()
 
 
-class Insert(msgspec.Struct, frozen=True):
+class Insert(Striking, frozen=True):
     """A frame comes that no service would send; no record holds it.
 
     See :func:`unknown`, :func:`malformed` and :func:`huge`.
@@ -113,15 +120,6 @@ class Insert(msgspec.Struct, frozen=True):
 
     frame: bytes
     """The frame."""
-    after: str = ".delta"
-    """After a frame of this type, or of one that ends so."""
-    count: int = 1
-    """After so many of them."""
-    connections: int | None = None
-    """Only on the first so many connections; ``None``: on every one."""
-
-    def __post_init__(self) -> None:
-        _check(self)
 
     def __repr__(self) -> str:
         return f"Insert(<{len(self.frame)} bytes>, after={self.after!r}, count={self.count})"
@@ -131,25 +129,8 @@ class Insert(msgspec.Struct, frozen=True):
         connection.send(self.frame)
 
 
-Striking: TypeAlias = Drop | Close | HalfOpen | Insert
-"""A fault that strikes at one place."""
 Fault: TypeAlias = Delay | Fragment | Striking
 """A fault."""
-
-_KNOWN = server_codec.types.keys() | translation_server_codec.types.keys()
-_UNSENDABLE = {1004, 1006, 1015}  # RFC 6455 §7.4.1; 1005 is a close without a code
-
-
-def _check(fault: "Striking") -> None:
-    """A slip would make a fault that never strikes, and a test that cannot fail."""
-    if not any(name.endswith(fault.after) for name in _KNOWN):
-        raise ValueError(
-            f"after: no event that a server sends is of the type {shown(fault.after)}, or ends so"
-        )
-    if fault.count < 1:
-        raise ValueError("count must be 1 or more")
-    if isinstance(fault, Close) and (fault.code in _UNSENDABLE or not 1000 <= fault.code <= 4999):
-        raise ValueError("code must be a close code that may be sent, from 1000 to 4999")
 
 
 def unknown(type: str = "x.unheard_of") -> bytes:

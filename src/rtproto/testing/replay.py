@@ -356,7 +356,7 @@ class Server:
     def __init__(self, url: str, outcomes: list[Outcome]) -> None:
         self.url = url
         """Where to connect; any other path will do."""
-        self.base_url = url.replace("ws", "http", 1).removesuffix("/realtime")
+        self.base_url: str = url.replace("ws", "http", 1).removesuffix("/realtime")
         """What the official SDK takes as ``base_url``."""
         self.outcomes = outcomes
         """What became of each connection, as it ends; complete when the server has stopped."""
