@@ -18,8 +18,9 @@ A :class:`Writer` writes records: ``timestamp`` in seconds, ``direction``, ``sur
 import re
 import zlib
 from _thread import allocate_lock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cache
 from gzip import BadGzipFile, GzipFile
 from io import BufferedReader, RawIOBase
 from os import PathLike, fspath
@@ -344,7 +345,7 @@ def elide_audio(frame: bytes) -> bytes:
     else stays byte for byte, but white space follows a string that had escapes, to fill its place. Never
     raises: of what is no event, whatever looks like such a string is replaced, if need be to the end.
     """
-    find = _FIND[_may_carry_delta(frame)]
+    find = _opening_of("audio", "delta") if _may_carry_delta(frame) else _opening_of("audio")
     parts: list[bytes] = []
     kept = 0
     while key := find(frame, kept):
@@ -363,17 +364,17 @@ def _spelled(key: str) -> bytes:
     return b"".join(rb"(?:%c|\\u(?i:%04x))" % (letter, letter) for letter in key.encode())
 
 
-def _opening_of(*keys: str) -> re.Pattern[bytes]:
-    """A pattern of all that stands before the text of a string with one of these keys.
+@cache  # and not compiled at import, where few elide
+def _opening_of(*keys: str) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    """A search for all that stands before the text of a string with one of these keys.
 
     In JSON it cannot mistake: a quote behind no backslash begins or ends a string, and only one that begins
     can be followed by a name, a quote and a colon. So this is a key, and the next quote begins its value.
     """
     names = b"|".join(map(_spelled, keys))
-    return re.compile(rb'"(?<!\\")(?:%b)"[ \t\r\n]*:[ \t\r\n]*"' % names)
+    return re.compile(rb'"(?<!\\")(?:%b)"[ \t\r\n]*:[ \t\r\n]*"' % names).search
 
 
-_FIND = {False: _opening_of("audio").search, True: _opening_of("audio", "delta").search}
 _says_audio = re.compile(r"(?is)(?!.*transcri).*audio").match
 
 
