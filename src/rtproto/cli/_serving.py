@@ -58,7 +58,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def quiet() -> None:
-    """What is wrong with a connection is told once, by us; an exception, of a script's, with where it was."""
+    """What is wrong with a connection is told once, by us; an exception with where it was."""
     told = logging.StreamHandler()
     told.addFilter(lambda record: record.exc_info is not None)
     logging.getLogger("picows").addHandler(told)

@@ -9,7 +9,7 @@ from rtproto.event_ids import new_event_id
 from rtproto.events import client, server
 from rtproto.testing.conversation import Audio, new_id
 from rtproto.testing.hearing import Hearing
-from rtproto.testing.refusals import Refused
+from rtproto.testing.refusals import Refused, audio_of
 from rtproto.testing.sound import decoded
 from rtproto.types.items import (
     ConversationItem,
@@ -50,8 +50,7 @@ class Conversing(Hearing):
         previous = self.conversation.add(item_id, item, previous_item_id)
         for at, audio in sounds:
             self.conversation.hear(item_id, audio, at)
-        for joined in (server.ConversationItemAdded, server.ConversationItemDone):
-            self.emit(joined(event_id=new_event_id(), previous_item_id=previous, item=item))
+        self.join(item, previous)
 
     def _must_fit(self, item_id: str, item: ConversationItem) -> None:
         for param, id in (("item.id", item_id), ("item.call_id", getattr(item, "call_id", None) or "")):
@@ -76,7 +75,7 @@ class Conversing(Hearing):
         format = self._input().format
         for at, part in enumerate(item.content if isinstance(item, Message) else ()):
             if isinstance(part, InputAudio | OutputAudio) and part.audio:
-                data = self._audio(part.audio, f"item.content[{at}].audio")
+                data = audio_of(part.audio, f"item.content[{at}].audio")
                 yield at, Audio(data, decoded(data, format).milliseconds)
 
     def retrieve_item(self, event: client.ConversationItemRetrieve) -> None:

@@ -7,18 +7,17 @@ from msgspec import UNSET
 
 from rtproto import pcm
 from rtproto._struct import Maybe
-from rtproto.errors import InvalidEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import client, server
 from rtproto.testing.conversation import IN_MS_PER_TOKEN, Audio, Conversation, new_id, text_tokens
-from rtproto.testing.refusals import Refused, not_audio
+from rtproto.testing.refusals import Refused, audio_of, must_be_playable
 from rtproto.testing.response import pieces
 from rtproto.testing.script import Script
 from rtproto.testing.session import FakeSession
 from rtproto.testing.sound import decoded
 from rtproto.testing.vad import Edge, Vad
-from rtproto.types.audio import AudioInput, AudioTranscription, SemanticVad, ServerVad
-from rtproto.types.items import InputAudio, Message
+from rtproto.types.audio import AudioFormat, AudioInput, AudioTranscription, SemanticVad, ServerVad
+from rtproto.types.items import ConversationItem, InputAudio, Message
 from rtproto.types.transcription import (
     LogProb,
     TranscriptionDurationUsage,
@@ -67,7 +66,7 @@ class Hearing(FakeSession):
 
     def append(self, event: client.InputAudioBufferAppend) -> None:
         """Hear a bit of audio."""
-        audio, format = self._audio(event.audio, "audio"), self._input().format
+        audio, format = audio_of(event.audio, "audio"), self._input().format
         self._buffer += audio
         self._total_ms += pcm.milliseconds(audio, format)
         vad = self._input().turn_detection
@@ -78,12 +77,6 @@ class Hearing(FakeSession):
             self._turn(edge, vad)
         if not self._vad.is_speech:
             self._take(self._total_ms - _KEPT_MS)
-
-    def _audio(self, base64: str, param: str) -> bytes:
-        try:
-            return pcm.payload(client.InputAudioBufferAppend(audio=base64))
-        except InvalidEvent:
-            raise not_audio(param) from None
 
     def commit(self, event: client.InputAudioBufferCommit) -> None:  # noqa: ARG002 - says nothing but its type
         """Make an item of the buffer."""
@@ -103,10 +96,12 @@ class Hearing(FakeSession):
         self._item_id = None
         self.emit(server.InputAudioBufferCleared(event_id=new_event_id()))
 
-    def start_anew(self) -> None:
-        """The input format has changed: what was heard in another means nothing in this one."""
-        self._buffer.clear()
-        self._vad = Vad(self._total_ms)
+    def expect(self, format: Maybe[AudioFormat]) -> None:
+        """Audio will come in this format: what was heard in another means nothing in it."""
+        must_be_playable(format, "session.audio.input.format")
+        if format != self._input().format:
+            self._buffer.clear()
+            self._vad = Vad(self._total_ms)
 
     # Turns
 
@@ -158,9 +153,13 @@ class Hearing(FakeSession):
                 event_id=new_event_id(), previous_item_id=previous, item_id=item_id
             )
         )
+        self.join(item, previous)
+        self._transcribe(item_id)
+
+    def join(self, item: ConversationItem, previous: str | None) -> None:
+        """Tell of a whole item that joined the conversation, after another."""
         for joined in (server.ConversationItemAdded, server.ConversationItemDone):
             self.emit(joined(event_id=new_event_id(), previous_item_id=previous, item=item))
-        self._transcribe(item_id)
 
     # Transcription
 

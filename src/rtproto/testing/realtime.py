@@ -80,8 +80,7 @@ class RealtimeSession(Conversing):
         must_be_objects(patch)
         changed = patched(self.settings, patch)
         self._must_be_possible(changed)
-        if _input(changed).format != self._input().format:
-            self.start_anew()
+        self.expect(_input(changed).format)
         self.settings = changed
         self.emit(server.SessionUpdated(event_id=new_event_id(), session=changed))
 
@@ -89,7 +88,6 @@ class RealtimeSession(Conversing):
         if changed.model != self.settings.model:
             raise Refused("invalid_value", "The model cannot be changed in a session.", "session.model")
         self._must_keep_voice(_output(changed).voice)
-        must_be_playable(_input(changed).format, "session.audio.input.format")
         must_be_playable(_output(changed).format, "session.audio.output.format")
 
     def _must_keep_voice(self, voice: Maybe[Voice]) -> None:

@@ -5,19 +5,21 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from rtproto import pcm
 from rtproto._drift import NOT_MODELLED, drift
 from rtproto._salvage import REFUSALS
 from rtproto._shown import shown
 from rtproto._struct import Event, Maybe, Struct
 from rtproto.codec import Codec
-from rtproto.errors import NotAnEvent
+from rtproto.errors import InvalidEvent, NotAnEvent
+from rtproto.events import client
 from rtproto.testing.words import Wrong, wrong_words
 from rtproto.types.audio import AudioFormat, AudioPcm
 from rtproto.types.faults import Error
 from rtproto.unknown import Unknown
 from rtproto.validate import Problem, Rule, validate
 
-__all__ = ["Refused", "event_id_of", "must_be_objects", "must_be_playable", "not_audio", "read"]
+__all__ = ["Refused", "audio_of", "event_id_of", "must_be_objects", "must_be_playable", "read"]
 
 
 class Refused(Exception):
@@ -40,10 +42,17 @@ class Refused(Exception):
         )
 
 
-def not_audio(param: str) -> Refused:
-    """What is meant to be audio is no base64, or too long."""
-    message = f"Invalid '{param}'. Expected base64-encoded audio bytes but got an invalid value."
-    return Refused("invalid_value", message, param)
+def audio_of(base64: str, param: str) -> bytes:
+    """What a client's base64 means.
+
+    Raises:
+        Refused: it is none, or too long.
+    """
+    try:
+        return pcm.payload(client.InputAudioBufferAppend(audio=base64))
+    except InvalidEvent:
+        message = f"Invalid '{param}'. Expected base64-encoded audio bytes but got an invalid value."
+        raise Refused("invalid_value", message, param) from None
 
 
 def must_be_playable(format: Maybe[AudioFormat], param: str) -> None:
@@ -109,7 +118,7 @@ def event_id_of(data: bytes) -> str | None:
     """The client's own id of an event, if there is one to be found."""
     try:
         found = msgspec.json.decode(data, type=_Id).event_id
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except REFUSALS:
         return None
     return found if isinstance(found, str) else None
 
@@ -117,7 +126,7 @@ def event_id_of(data: bytes) -> str | None:
 def _no_event(data: bytes) -> Refused:
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except REFUSALS:
         return Refused("invalid_json", "Invalid event: failed to parse JSON value.")
     if not isinstance(value, dict):
         return Refused("invalid_event", "Invalid event: expected an object.")
@@ -151,9 +160,7 @@ def _invalid(problem: Problem, event: Event | Unknown, codec: Codec[Any]) -> Ref
     if problem.message == "missing":
         return _missing(param)
     if problem.message == "has no type":
-        return Refused(
-            "missing_required_parameter", f"Missing required parameter: '{param}.type'.", f"{param}.type"
-        )
+        return _missing(f"{param}.type")
     return Refused(_CODES.get(problem.rule, "invalid_value"), f"Invalid '{param}': {problem.message}.", param)
 
 

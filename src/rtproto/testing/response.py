@@ -117,6 +117,8 @@ class ResponseStream:
     def _whole(self, context: ItemEventBuilder, item: I, made: Generator[Step, None, I]) -> Iterator[Step]:
         """An item's beginning, what is made of it, and its end."""
         yield encode(context.output_item_added(new_event_id(), item))
+        if self._conversation is not None:
+            self._conversation.add(str(item.id), item)
         yield from self._joined(server.ConversationItemAdded, item)
         ended = yield from made
         is_last = context.output_index == len(self._reply.outputs) - 1
@@ -131,8 +133,6 @@ class ResponseStream:
         conversation = self._conversation
         if conversation is None:
             return
-        if event is server.ConversationItemAdded:
-            conversation.add(item.id, item)
         conversation.put(item.id, item)
         if item.id in conversation:
             previous = conversation.previous(item.id)

@@ -10,10 +10,9 @@ import pybase64
 from rtproto import pcm, types
 from rtproto._struct import Event
 from rtproto.codec import Codec, encode, translation_client_codec
-from rtproto.errors import InvalidEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import translation
-from rtproto.testing.refusals import must_be_objects, not_audio
+from rtproto.testing.refusals import audio_of, must_be_objects
 from rtproto.testing.response import AUDIO_MS, Step, pieces, sound_of
 from rtproto.testing.script import Call, Say, Script, Turn
 from rtproto.testing.session import Ending, FakeSession, Handler
@@ -56,10 +55,7 @@ class TranslationSession(FakeSession):
 
     def append(self, event: translation.SessionInputAudioBufferAppend) -> None:
         """Hear a bit of audio."""
-        try:
-            sound = Sound(pcm.payload(event))
-        except InvalidEvent:
-            raise not_audio("audio") from None
+        sound = Sound(audio_of(event.audio, "audio"))
         for edge in self._vad.hear(sound, _THRESHOLD, _SILENCE_MS):
             if edge.kind == "stopped":
                 self._translate()
