@@ -71,6 +71,11 @@ LAYERS = {
     "testing.server": 24,
     "testing": 25,
     "pytest_plugin": 26,
+    "services": 16,
+    "services.proxy.opening": 16,
+    "services.proxy.counts": 16,
+    "services.proxy.policy": 17,
+    "services.proxy": 27,
     "cli._serving": 16,
     "cli.fake": 26,
     "cli.replay": 24,
@@ -95,8 +100,8 @@ LAYERS = {
     "bench.run": 22,
     "bench": 23,
     "cli.bench": 24,
-    "cli": 27,
-    "__main__": 28,
+    "cli": 29,
+    "__main__": 30,
 }
 
 

@@ -1,0 +1,420 @@
+"""A policy is shown the events that it asks for, and says what goes on; neither it nor a session does I/O.
+
+::
+
+    class Greeting(Policy):
+        client_types = frozenset({"session.update"})
+
+        def on_client_frame(self, session, frame):
+            return frame.set("session.instructions", "Be kind.")
+
+A session is told what came (:meth:`Session.from_client`, :meth:`Session.from_upstream`) and calls a
+:class:`Shell` with what is to be sent, in order. Who owns the sockets is the shell's affair.
+"""
+
+import logging
+from collections.abc import Container, Coroutine, Iterable, Mapping, Sequence
+from secrets import token_hex
+from traceback import extract_tb
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from rtproto._envelope import envelope
+from rtproto._salvage import REFUSALS
+from rtproto._shown import shown
+from rtproto._struct import Event
+from rtproto.capture import Direction
+from rtproto.codec import encode, probe_type
+from rtproto.errors import NotAnEvent, RtprotoError
+from rtproto.event_ids import new_event_id
+from rtproto.events import server
+from rtproto.frame import ClientFrame, Frame, ServerFrame, TranslationClientFrame, TranslationServerFrame
+from rtproto.services.proxy.counts import BINARY, MALFORMED, UNKNOWN, Counts
+from rtproto.services.proxy.opening import Opening, Surface
+from rtproto.types.faults import Error
+from rtproto.unknown import Unknown
+
+__all__ = ["ALL", "Outcome", "Pipeline", "Policy", "Session", "Shell"]
+
+_LOGGER = logging.getLogger("rtproto.proxy")
+
+Outcome: TypeAlias = Frame[Any] | Iterable[Frame[Any]] | None
+"""What goes on in place of a frame: itself, another, several in order, or none."""
+
+
+class _All:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "ALL"
+
+
+ALL: Final[Container[str]] = _All()
+"""Every event type, also those that this version does not know."""
+_NONE: Final[Container[str]] = frozenset[str]()
+
+
+class Policy:
+    """What a proxy does with the frames that pass: subclass it, and fill in what you need.
+
+    One policy serves all sessions; what it has to remember of one is in ``session.state[self]``. Policies
+    stand in a row, the first nearest to the client: a client's frame passes them first to last, the
+    service's last to first. A frame whose type nobody asked for costs a look at its type, and nothing more.
+
+    What a hook raises closes that one session with 1011.
+    """
+
+    client_types: Container[str] = _NONE
+    """The types of events for :meth:`on_client_frame`; :data:`ALL`: every one."""
+    server_types: Container[str] = _NONE
+    """The types of events for :meth:`on_server_frame`."""
+    is_guard: bool = False
+    """Whether no event of its ``client_types`` may slip by under another name.
+
+    Then every frame of a client is read to its end: what is no sound JSON, or has two types, is malformed.
+    """
+
+    def on_opening(self, opening: Opening) -> Opening:
+        """A client asks to come in: what it shall have asked for.
+
+        Raises:
+            Refused: it may not.
+        """
+        return opening
+
+    def on_open(self, session: "Session") -> None:
+        """A session begins; the service is connected."""
+
+    def on_client_frame(self, session: "Session", frame: Frame[Any]) -> Outcome:  # noqa: ARG002 - for subclasses
+        """A client sent an event of one of ``client_types``: what goes on to the service."""
+        return frame
+
+    def on_server_frame(self, session: "Session", frame: Frame[Any]) -> Outcome:  # noqa: ARG002 - as above
+        """The service sent an event of one of ``server_types``: what goes on to the client."""
+        return frame
+
+    def on_malformed(self, session: "Session", direction: Direction, data: bytes) -> bytes | None:  # noqa: ARG002 - as above
+        """Text came that is no event: what goes on, or ``None``."""
+        return data
+
+    def on_binary(self, session: "Session", direction: Direction, data: bytes) -> bytes | None:  # noqa: ARG002 - as above
+        """A binary message came; the protocol has none: what goes on, or ``None``."""
+        return data
+
+    def on_injected(self, session: "Session", direction: Direction, data: bytes) -> None:
+        """A policy sends an event of its own, as if from ``direction``; others only get to see it."""
+
+    def on_closed(self, session: "Session") -> None:
+        """A session is over."""
+
+
+class Shell(Protocol):
+    """What a session needs of whoever owns its sockets. Nothing here blocks."""
+
+    def to_client(self, data: bytes) -> None:
+        """Send a text message to the client, after all that was sent before."""
+        ...
+
+    def to_upstream(self, data: bytes) -> None:
+        """Send a text message to the service, after all that was sent before."""
+        ...
+
+    def binary(self, direction: Direction, data: bytes) -> None:
+        """Send a binary message on, as it came from ``direction``."""
+        ...
+
+    def hurry(self) -> None:
+        """Something is to be sent that nothing which came has called for."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close both sides."""
+        ...
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside the session, and cancel it when that is over."""
+        ...
+
+
+class Pipeline:
+    """The policies of a proxy and what it counts: one for all its sessions."""
+
+    def __init__(self, policies: Sequence[Policy] = (), counts: Counts | None = None) -> None:
+        self.policies: tuple[Policy, ...] = tuple(policies)
+        """Them, the first nearest to the client."""
+        self.counts: Counts = counts or Counts()
+        """What all its sessions count."""
+        self.is_guarded: bool = any(policy.is_guard for policy in self.policies)
+        """Whether a policy is a guard."""
+        for name, row in self.counts.rows["client"].items():
+            row.is_wanted = self.is_guarded or any(name in policy.client_types for policy in self.policies)
+        for name, row in self.counts.rows["server"].items():
+            row.is_wanted = any(name in policy.server_types for policy in self.policies)
+
+    def open(self, opening: Opening) -> Opening:
+        """What a client shall have asked for.
+
+        Raises:
+            Refused: a policy does not let it in.
+        """
+        for policy in self.policies:
+            opening = policy.on_opening(opening)
+        return opening
+
+    def session(self, opening: Opening, shell: Shell) -> "Session":
+        """A session whose service is connected: every policy is told that it begins."""
+        session = Session(self, opening, shell)
+        session.begin()
+        return session
+
+
+_FRAMES: Mapping[Surface, Mapping[Direction, type[Frame[Any]]]] = {
+    "realtime": {"client": ClientFrame, "server": ServerFrame},
+    "transcription": {"client": ClientFrame, "server": ServerFrame},
+    "translation": {"client": TranslationClientFrame, "server": TranslationServerFrame},
+}
+
+
+class Session:
+    """One client's session, as policies see it."""
+
+    def __init__(self, pipeline: Pipeline, opening: Opening, shell: Shell) -> None:
+        self.id: str = token_hex(8)
+        """Its name in logs; nobody else knows it."""
+        self.opening: Opening = opening
+        """What the client asked for, as policies left it."""
+        self.surface: Surface = opening.surface
+        """What kind of session it is."""
+        self.state: dict[Any, Any] = {}
+        """What policies remember of it, each at ``session.state[self]``."""
+        self.counts: Counts = pipeline.counts
+        """What all sessions count."""
+        self.is_over: bool = False
+        """Whether it has ended: then nothing is sent any more."""
+        self._pipeline = pipeline
+        self._shell = shell
+        self._rows = {side: pipeline.counts.rows[side] for side in _SIDES}
+        self._server_rows = self._rows["server"]
+        self._client_rows = self._rows["client"]
+        self._to_client, self._to_upstream = shell.to_client, shell.to_upstream
+        self._send = {"client": shell.to_upstream, "server": shell.to_client}  # by where it comes from
+        self._frames = _FRAMES[self.surface]
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.surface}>"
+
+    # What a policy may do
+
+    def send_to_client(self, event: Event | Frame[Any] | Unknown) -> None:
+        """Send an event that the service did not; policies see it by ``on_injected`` only."""
+        self._inject("server", event)
+
+    def send_to_upstream(self, event: Event | Frame[Any] | Unknown) -> None:
+        """Send an event that the client did not; policies see it by ``on_injected`` only."""
+        self._inject("client", event)
+
+    def refuse(self, frame: Frame[Any], code: str, message: str, *, param: str | None = None) -> None:
+        """Tell the client, by an ``error`` event, that what it sent does not go on; the session stays.
+
+        ``error.event_id`` is the frame's own, so that the client knows which; ``message`` is for people.
+        """
+        event_id = _event_id(frame)
+        error = Error(
+            type="invalid_request_error",
+            code=code,
+            message=message,
+            param=param,
+            event_id=event_id,
+        )
+        self.send_to_client(server.Error(event_id=new_event_id(), error=error))
+
+    def close(self, code: int, reason: str) -> None:
+        """End it; both sides are told this code and reason."""
+        self._shell.close(code, reason)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside it, in the event loop; it is cancelled when the session is over.
+
+        What it raises closes the session, as what a hook raises.
+        """
+        self._shell.start(self._guarded(work))
+
+    # What its shell tells it
+
+    def from_upstream(self, data: bytes) -> None:
+        """The service sent a text message."""
+        try:
+            row = self._server_rows[probe_type(data)]
+        except (KeyError, NotAnEvent):
+            self._odd("server", data)
+            return
+        row.frames += 1
+        row.bytes += len(data)
+        if row.is_wanted:
+            self._look("server", data)
+        else:
+            self._to_client(data)
+
+    def from_client(self, data: bytes) -> None:
+        """The client sent a text message."""
+        try:
+            row = self._client_rows[probe_type(data)]
+        except (KeyError, NotAnEvent):
+            self._odd("client", data)
+            return
+        row.frames += 1
+        row.bytes += len(data)
+        if row.is_wanted:
+            self._look("client", data)
+        else:
+            self._to_upstream(data)
+
+    def binary(self, direction: Direction, data: bytes) -> None:
+        """A binary message came, from ``direction``."""
+        self._count(direction, BINARY, data)
+        left = self._strained("on_binary", direction, data)
+        if left is not None:
+            self._shell.binary(direction, left)
+
+    def begin(self) -> None:
+        """The service is connected."""
+        self._tell("on_open")
+
+    def end(self) -> None:
+        """Both sides are gone, or going."""
+        if not self.is_over:
+            self.is_over = True
+            self._tell("on_closed")
+
+    # How a frame passes
+
+    def _count(self, direction: Direction, name: str, data: bytes) -> None:
+        row = self._rows[direction][name]
+        row.frames += 1
+        row.bytes += len(data)
+
+    def _odd(self, direction: Direction, data: bytes) -> None:
+        """What no row is for: an event of an unknown type, or none at all."""
+        try:
+            probe_type(data)
+        except NotAnEvent:
+            self._malformed(direction, data)
+            return
+        self._count(direction, UNKNOWN, data)
+        self._look(direction, data)
+
+    def _malformed(self, direction: Direction, data: bytes) -> None:
+        self._count(direction, MALFORMED, data)
+        self._pass_malformed(direction, data)
+
+    def _pass_malformed(self, direction: Direction, data: bytes) -> None:
+        left = self._strained("on_malformed", direction, data)
+        if left is not None:
+            self._send[direction](left)
+
+    def _look(self, direction: Direction, data: bytes) -> None:
+        """Show an event to the policies that ask for its type, one after another."""
+        frame = self._frames[direction](data)
+        if direction == "client" and self._pipeline.is_guarded and not _is_sound(frame):
+            self._pass_malformed(direction, data)
+            return
+        frames: list[Frame[Any]] = [frame]
+        for policy in self._row(direction):
+            try:
+                frames = [left for each in frames for left in self._shown(policy, direction, each)]
+            except Exception as error:  # noqa: BLE001 - a policy may raise anything
+                self._failed(policy, error, frame.type)
+                return
+        send = self._send[direction]
+        for left in frames:
+            send(bytes(left))
+
+    def _row(self, direction: Direction) -> Sequence[Policy]:
+        policies = self._pipeline.policies
+        return policies if direction == "client" else policies[::-1]
+
+    def _shown(self, policy: Policy, direction: Direction, frame: Frame[Any]) -> Iterable[Frame[Any]]:
+        types, hook = (
+            (policy.client_types, policy.on_client_frame)
+            if direction == "client"
+            else (policy.server_types, policy.on_server_frame)
+        )
+        if frame.type not in types or self.is_over:
+            return (frame,)
+        outcome = hook(self, frame)
+        if outcome is None:
+            return ()
+        return (outcome,) if isinstance(outcome, Frame) else outcome
+
+    def _strained(
+        self, hook: Literal["on_malformed", "on_binary"], direction: Direction, data: bytes
+    ) -> bytes | None:
+        """What policies leave of what is no event."""
+        left: bytes | None = data
+        for policy in self._row(direction):
+            if left is None or self.is_over:
+                return None
+            try:
+                left = getattr(policy, hook)(self, direction, left)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(policy, error, hook)
+                return None
+        return left
+
+    def _inject(self, direction: Direction, event: Event | Frame[Any] | Unknown) -> None:
+        if self.is_over:
+            return
+        data = bytes(event) if isinstance(event, Frame) else encode(event)
+        for policy in self._pipeline.policies:
+            policy.on_injected(self, direction, data)
+        self._send[direction](data)
+        self._shell.hurry()
+
+    def _tell(self, hook: Literal["on_open", "on_closed"]) -> None:
+        for policy in self._pipeline.policies:
+            try:
+                getattr(policy, hook)(self)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(policy, error, hook)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(None, error, "a coroutine of a policy")
+
+    def _failed(self, policy: Policy | None, error: Exception, at: str) -> None:
+        """A policy raised: who and where is told; not what, which may quote the frame."""
+        name = type(policy).__name__ if policy else at
+        *_, (file, line, *_) = extract_tb(error.__traceback__) or (("", 0),)
+        self.counts.policy_errors[name] += 1
+        fields = {
+            "session": self.id,
+            "policy": name,
+            "at": shown(at),
+            "error": type(error).__name__,
+            "file": file,
+            "line": line,
+        }
+        _LOGGER.error("policy failed", extra={"fields": fields})
+        self.close(1011, f"{name} failed")
+
+
+_SIDES: tuple[Direction, ...] = ("client", "server")
+
+
+def _event_id(frame: Frame[Any]) -> str | None:
+    try:
+        event_id = frame.get("event_id", None)
+    except RtprotoError:
+        return None
+    return event_id if isinstance(event_id, str) else None
+
+
+def _is_sound(frame: Frame[Any]) -> bool:
+    """Whether a frame is JSON to its end, and of one type: a ``type`` given twice has two readers."""
+    try:
+        name, _ = envelope(frame.data)
+    except REFUSALS:
+        return False
+    return name == frame.type  # the last of them, and the first
