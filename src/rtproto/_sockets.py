@@ -1,14 +1,18 @@
 """A WebSocket is whole messages in, messages out and one end: how they were cut on the way stays in here."""
 
 import asyncio
+import logging
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TypeAlias, TypeVar, cast
+from functools import partial
+from ssl import SSLContext
+from typing import Any, TypeAlias, TypeVar, cast
 
 from picows import (
     WSCloseCode,
     WSFrame,
+    WSHandshakeError,
     WSListener,
     WSMsgType,
     WSTransport,
@@ -21,11 +25,16 @@ from picows import (
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "TEXT",
     "Connection",
+    "Frame",
+    "Gathering",
+    "HandshakeError",
     "Listening",
     "Refusal",
     "Request",
     "Route",
+    "Transport",
     "accept",
     "connect",
     "listen",
@@ -38,8 +47,12 @@ __all__ = [
 MAX_MESSAGE_BYTES = 24 * 2**20
 """The longest message taken, in bytes, if nothing else is said; an append of 15 MiB is 20 MiB of base64."""
 
+TEXT = WSMsgType.TEXT
+"""The kind of a frame that is text."""
+
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
+_BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
 _ABNORMAL = 1006  # RFC 6455 §7.1.5: there was no close frame
 _NO_STATUS = 1005
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
@@ -48,14 +61,23 @@ Request: TypeAlias = WSUpgradeRequest
 """What a client asked for: ``path`` (bytes, with the query) and ``headers``."""
 Refusal: TypeAlias = WSUpgradeResponseWithListener
 """A plain HTTP answer in place of a WebSocket."""
+HandshakeError: TypeAlias = WSHandshakeError
+"""A server said no; its ``response`` has the ``status``, if it said one."""
+Frame: TypeAlias = WSFrame
+"""What came in one piece, of a message or control frame; valid only while it is handed over."""
+Transport: TypeAlias = WSTransport
+"""What a frame came by."""
 
 
 class Connection(WSListener):
     """One end of a WebSocket; subclass it and fill in what happens.
 
-    Pings are answered, fragments joined, a close is answered in kind. Everything runs in the event loop's
-    thread, and nothing in a task.
+    Pings are answered, fragments joined, a close is answered in kind; what breaks the protocol ends it with
+    1002. Everything runs in the event loop's thread, and nothing in a task.
     """
+
+    close_seconds: float = _CLOSE_SECONDS
+    """How long a goodbye may take, with all that was still to be sent before it."""
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.max_message_bytes = max_message_bytes
@@ -63,6 +85,8 @@ class Connection(WSListener):
         """Whether the peer reads more slowly than we write: what is sent now piles up here."""
         self.peers: set[Connection] = set()
         """Where it is as long as it lasts: every connection that came in by the same port."""
+        self.was_told: bool = False
+        """Whether it was the peer that said goodbye first."""
         self._is_open = self._is_deaf = False
         self._joined: bytearray | None = None  # what has come of a message in fragments
         self._kind = WSMsgType.TEXT
@@ -84,6 +108,17 @@ class Connection(WSListener):
 
     def binary(self, data: bytes) -> None:
         """A binary message came, whole."""
+
+    def ping(self, data: bytes) -> None:
+        """A ping came; it is answered."""
+        if self.is_open:
+            self._transport.send_pong(data)
+
+    def pong(self, data: bytes) -> None:
+        """A pong came."""
+
+    def congested(self) -> None:
+        """The peer reads more slowly than we write; see ``is_paused``."""
 
     def writable(self) -> None:
         """The peer has caught up, after ``is_paused``."""
@@ -107,13 +142,12 @@ class Connection(WSListener):
             kind = WSMsgType.CONTINUATION
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye, and wait a second at most for the answer."""
+        """Say goodbye, and wait for the answer, for ``close_seconds`` at most."""
         if self._is_deaf:
             self.abort()
         elif self.is_open:
             self._say_goodbye(code, reason)
-            loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(_CLOSE_SECONDS, self._transport.disconnect, False)
+            self._break_off_later()
 
     def abort(self) -> None:
         """Break off without a word, as a peer that lost its network."""
@@ -125,6 +159,25 @@ class Connection(WSListener):
         self._is_open = False
         self._is_deaf = True
         self._transport.underlying_transport.pause_reading()
+
+    def pause_reading(self) -> None:
+        """Take no more from the peer, but for what is read already."""
+        if self._is_open:
+            self._transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, after ``pause_reading``."""
+        if self._is_open:
+            self._transport.underlying_transport.resume_reading()
+
+    def limit_writing(self, high: int) -> None:
+        """Be ``congested`` when so many bytes wait to be written."""
+        self._transport.underlying_transport.set_write_buffer_limits(high=high)
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait to be written."""
+        return int(self._transport.underlying_transport.get_write_buffer_size())
 
     async def gone(self) -> None:
         """Wait until it is over."""
@@ -139,6 +192,10 @@ class Connection(WSListener):
             shortened = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
             self._transport.send_close(cast("WSCloseCode", code), shortened)
 
+    def _break_off_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(self.close_seconds, self._transport.disconnect, False)
+
     # What picows calls.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -147,14 +204,20 @@ class Connection(WSListener):
         self.peers.add(self)
         self.opened()
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - picows's signature
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             self._closing(frame.get_payload_as_bytes())
-        elif kind is WSMsgType.PONG or not self.is_open:
+        elif not self.is_open:
             return
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.close(1002, "no extension was agreed on")
+        elif kind is WSMsgType.PONG:
+            self.pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            self.ping(frame.get_payload_as_bytes())
+        elif (kind is WSMsgType.CONTINUATION) is (self._joined is None):
+            self.close(1002, "a message within a message")
         elif frame.fin and self._joined is None:
             self._deliver(kind, frame.get_payload_as_bytes())
         else:
@@ -177,7 +240,9 @@ class Connection(WSListener):
         code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else _NO_STATUS
         reason = payload[2:].decode(errors="replace")
         if self.is_open:
+            self.was_told = True
             self._say_goodbye(code, reason)
+            self._break_off_later()
         self._transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -189,6 +254,7 @@ class Connection(WSListener):
 
     def pause_writing(self) -> None:
         self.is_paused = True
+        self.congested()
 
     def resume_writing(self) -> None:
         self.is_paused = False
@@ -199,6 +265,61 @@ def _end(transport: WSTransport) -> tuple[int, str]:
     """How a connection ended that neither side closed by a message of ours: picows closes at a fault."""
     sent = transport.close_handshake and transport.close_handshake.sent
     return (int(cast("int", sent.code)), sent.reason) if sent else (_ABNORMAL, "")
+
+
+class _Gathered:
+    """What picows takes for the socket's transport: a list of frames, to be written together."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.write = self.frames.append
+        self.get_write_buffer_size = self.frames.__len__
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        self.frames.extend(map(bytes, parts))  # the header is in a buffer that picows uses again
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"socket": self, "ssl_object": self}[name]  # as behind TLS: picows writes to no socket itself
+
+    def fileno(self) -> int:
+        return -1
+
+
+class Gathering(Connection):
+    """A connection whose messages go out together, when it is told to flush: one write for many."""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        gathered = _Gathered()
+        self._frames = gathered.frames
+        loop, logger = asyncio.get_running_loop(), logging.getLogger("picows")
+        make = cast("Callable[..., WSTransport]", WSTransport)  # its constructor is not in its stub
+        self._framer = make(transport.is_client_side, gathered, logger, loop)
+        self.gather: Callable[[bytes], None] = partial(self._framer.send, WSMsgType.TEXT)
+        """Send a text message with the next flush."""
+        super().on_ws_connected(transport)
+
+    def gather_binary(self, data: bytes) -> None:
+        """Send a binary message with the next flush."""
+        self._framer.send(WSMsgType.BINARY, data)
+
+    def gather_ping(self, data: bytes) -> None:
+        """Send a ping with the next flush."""
+        self._framer.send_ping(data)
+
+    def gather_pong(self, data: bytes) -> None:
+        """Send a pong with the next flush."""
+        self._framer.send_pong(data)
+
+    def flush(self) -> None:
+        """Write what was gathered; of a connection that is closing or closed, nothing."""
+        if self._frames:
+            if self.is_open:
+                self._transport.underlying_transport.write(b"".join(self._frames))
+            self._frames.clear()
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self.flush()
+        super()._say_goodbye(code, reason)
 
 
 # Listening ------------------------------------------------------------------------------------
@@ -218,22 +339,39 @@ class Listening:
         address = server.sockets[0].getsockname()
         self.port: int = address[1]
 
+    def stop(self) -> None:
+        """Take no more connections; those there are go on."""
+        self._server.close()
+
     async def close(self, code: int = 1001, reason: str = "going away") -> None:
         """Take no more connections, close those there are, and wait until the last is gone."""
         self._server.close()
         connections = [*self._connections]
         for connection in connections:
             connection.close(code, reason)
+        seconds = max((connection.close_seconds for connection in connections), default=0)
         with suppress(TimeoutError):
-            async with asyncio.timeout(2 * _CLOSE_SECONDS):
+            async with asyncio.timeout(seconds + _CLOSE_SECONDS):
                 for connection in connections:
                     await connection.gone()
         self._abort_clients()  # who has not asked for anything yet
         await self._server.wait_closed()
 
 
-async def listen(route: Route, host: str, port: int, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Listening:
+async def listen(  # noqa: PLR0913 - each has a default
+    route: Route,
+    host: str,
+    port: int,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    *,
+    tls: SSLContext | None = None,
+    handshake_seconds: float = 5.0,
+    reuse_port: bool = False,
+) -> Listening:
     """Open a port; ``port`` 0: any free one.
+
+    Who has not asked within ``handshake_seconds`` is sent away; ``reuse_port``: other processes may have the
+    same port, and share in who comes.
 
     Raises:
         OSError: the address cannot be had.
@@ -249,7 +387,15 @@ async def listen(route: Route, host: str, port: int, max_message_bytes: int = MA
         return answer
 
     server = await ws_create_server(
-        enter, host, port, max_frame_size=max_message_bytes, enable_auto_pong=False
+        enter,
+        host,
+        port,
+        max_frame_size=max_message_bytes,
+        enable_auto_pong=False,
+        websocket_handshake_timeout=handshake_seconds,
+        ssl=tls,
+        backlog=_BACKLOG,
+        reuse_port=reuse_port or None,
     )
     return Listening(server, connections)
 
@@ -273,9 +419,9 @@ def accept(connection: Connection, request: Request) -> Refusal:
     return Refusal(WSUpgradeResponse.create_101_response(headers), connection)
 
 
-def page(body: bytes) -> Refusal:
+def page(body: bytes, content_type: str = "text/plain; charset=utf-8") -> Refusal:
     """Answer by a small page."""
-    return Refusal(WSUpgradeResponse.create_ok_response(body), None)
+    return Refusal(WSUpgradeResponse.create_ok_response(body, {"Content-Type": content_type}), None)
 
 
 def refuse(status: int, body: bytes) -> Refusal:
@@ -288,17 +434,29 @@ def refuse(status: int, body: bytes) -> Refusal:
 C = TypeVar("C", bound=Connection)
 
 
-async def connect(connection: C, url: str, headers: Mapping[str, str]) -> C:
-    """Open a WebSocket to a URL, ``ws:`` or ``wss:``, with the certificate verified.
+async def connect(  # noqa: PLR0913 - each has a default
+    connection: C,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    subprotocols: Sequence[str] = (),
+    tls: SSLContext | None = None,
+    handshake_seconds: float = 5.0,
+) -> C:
+    """Open a WebSocket to a URL, ``ws:`` or ``wss:``, with the certificate verified, as ``tls`` has it.
 
     Raises:
         OSError: there is nobody.
-        picows.WSHandshakeError: there is somebody who says no.
+        HandshakeError: there is somebody who says no.
     """
+    if subprotocols:
+        headers = {**headers, "Sec-WebSocket-Protocol": ", ".join(subprotocols)}
     await ws_connect(
         lambda: connection,
         url,
         extra_headers=headers,
+        ssl_context=tls,
+        websocket_handshake_timeout=handshake_seconds,
         max_frame_size=connection.max_message_bytes,
         enable_auto_pong=False,
         max_redirects=0,  # headers may hold a key, which is for this host only

@@ -294,6 +294,9 @@ WRONG = {
     "an unknown kind": (frame(3, b"x"), 1002),
     "a ping in fragments": (frame(PING, b"x", fin=False), 1002),
     "a long ping": (frame(PING, b"x" * 126), 1002),
+    "more of a message that never began": (frame(MORE, b"x"), 1002),
+    "a message in the midst of another": (frame(TEXT, b"{", fin=False) + frame(TEXT, event("in")), 1002),
+    "compressed": (frame(TEXT | 0x40, event("small")), 1002),
 }
 
 

@@ -111,11 +111,11 @@ class Policy:
 class Shell(Protocol):
     """What a session needs of whoever owns its sockets. Nothing here blocks."""
 
-    def to_client(self, data: bytes) -> None:
+    def to_client(self, data: bytes, /) -> None:
         """Send a text message to the client, after all that was sent before."""
         ...
 
-    def to_upstream(self, data: bytes) -> None:
+    def to_upstream(self, data: bytes, /) -> None:
         """Send a text message to the service, after all that was sent before."""
         ...
 

@@ -1,0 +1,343 @@
+"""A relay joins a client's connection and the service's: what one says goes to the other, as it came.
+
+What came in one turn of the event loop goes out in one write. When one side does not read, the other is no
+longer read; so what waits is bounded by a buffer, whatever the peers do.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from rtproto._sockets import TEXT, Frame, Gathering, HandshakeError, Transport, connect
+from rtproto.capture import Direction
+from rtproto.services.proxy.counts import BUCKETS, Counts
+from rtproto.services.proxy.limits import Limits
+from rtproto.services.proxy.opening import Opening
+from rtproto.services.proxy.policy import Pipeline, Session
+from rtproto.services.proxy.upstream import Upstream
+
+__all__ = ["Relay"]
+
+_LOGGER = logging.getLogger("rtproto.proxy")
+_LAST_BUCKET = BUCKETS - 1
+_ABNORMAL = 1006
+
+
+class _Side(Gathering):
+    """One of the two connections of a relay."""
+
+    name: str
+
+    def __init__(self, relay: "Relay", max_message_bytes: int) -> None:
+        super().__init__(max_message_bytes)
+        self.relay = relay
+        self.other: _Side
+        self.take: Callable[[bytes], None] = self.keep
+        self._turn = relay.turn
+        self._early: list[Callable[[], None]] = []
+        self._congested_since = 0.0
+        self._stalled: asyncio.TimerHandle | None = None
+
+    # The hot path: one whole text message needs no more than this.
+
+    def on_ws_frame(self, transport: Transport, frame: Frame) -> None:
+        turn = self._turn
+        if not turn.began:
+            turn.began = perf_counter()
+        if frame.msg_type is TEXT and frame.fin and self._joined is None and self._is_open and not frame.rsv1:
+            self.take(frame.get_payload_as_bytes())
+        else:
+            super().on_ws_frame(transport, frame)
+        if frame.last_in_buffer:
+            turn.over()
+
+    def text(self, data: bytes) -> None:
+        self.take(data)
+
+    def binary(self, data: bytes) -> None:
+        if self.relay.session is None:
+            self._early.append(partial(self.binary, data))
+        else:
+            self.relay.session.binary(_SPEAKERS[self.name], data)
+
+    def ping(self, data: bytes) -> None:
+        if self.relay.session is None:
+            super().ping(data)
+        else:
+            self.other.gather_ping(data)
+
+    def pong(self, data: bytes) -> None:
+        if self.relay.session is not None:
+            self.other.gather_pong(data)
+
+    # Before there is a session
+
+    def keep(self, data: bytes) -> None:
+        """Reading is paused until the service is there: this was read before."""
+        self._early.append(partial(self.text, data))
+
+    def begin(self, take: Callable[[bytes], None]) -> None:
+        """Hand over what comes, and what has come."""
+        self.take = take
+        for deliver in self._early:
+            deliver()
+        self._early.clear()
+
+    # Backpressure
+
+    def congested(self) -> None:
+        self.other.pause_reading()
+        self._congested_since = perf_counter()
+        loop = asyncio.get_running_loop()
+        self._stalled = loop.call_later(self.relay.limits.stall_seconds, self.relay.stalled, self)
+
+    def writable(self) -> None:
+        self.relieve()
+        self.other.resume_reading()
+
+    def relieve(self) -> None:
+        """It is congested no more, or gone."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+            waited = perf_counter() - self._congested_since
+            self.relay.counts.backpressure_seconds[self.name] += waited
+
+
+class _Client(_Side):
+    name = "client"
+
+    def opened(self) -> None:
+        self.relay.entered()
+
+    def closed(self, code: int, reason: str) -> None:
+        self.relieve()
+        self.relay.client_gone(code, reason)
+
+
+class _Service(_Side):
+    name = "upstream"
+
+    def opened(self) -> None:
+        self.relay.connected()
+
+    def closed(self, code: int, reason: str) -> None:
+        self.relieve()
+        self.relay.service_gone(code, reason)
+
+
+_SPEAKERS: dict[str, Direction] = {"client": "client", "upstream": "server"}
+
+
+class _Turn:
+    """What both connections do in one turn of the event loop."""
+
+    __slots__ = ("_relay", "began", "number")
+
+    def __init__(self, relay: "Relay") -> None:
+        self._relay = relay
+        self.began = 0.0  # 0: there is none
+        self.number = 0
+
+    def over(self) -> None:
+        """All that was read is handed over: write what came of it."""
+        relay = self._relay
+        relay.flush()
+        self.number += 1
+        counts, seconds = relay.counts, perf_counter() - self.began
+        self.began = 0.0
+        counts.added_seconds += seconds
+        counts.added[min(int(seconds * 1e6).bit_length(), _LAST_BUCKET)] += 1
+
+
+class Relay:
+    """One client, and the service that it talks to: the :class:`Shell` of a session."""
+
+    def __init__(  # noqa: PLR0913 - what a proxy has
+        self,
+        opening: Opening,
+        *,
+        own_key: str | None,
+        upstream: Upstream,
+        pipeline: Pipeline,
+        limits: Limits,
+        on_over: Callable[["Relay"], object],
+    ) -> None:
+        self.opening = opening
+        self.limits = limits
+        self.counts: Counts = pipeline.counts
+        self.session: Session | None = None
+        """``None``: the service is not connected yet."""
+        self.turn = _Turn(self)
+        self.client = _Client(self, limits.max_message_bytes)
+        self.service = _Service(self, limits.max_message_bytes)
+        self.client.other, self.service.other = self.service, self.client
+        self.client.close_seconds = limits.stall_seconds
+        self.is_over: bool = False
+        """Whether the client is gone."""
+        self.was_entered: bool = False
+        """Whether the client's handshake came to its end."""
+        self._upstream = upstream
+        self._headers = upstream.headers(opening, own_key)
+        self._pipeline = pipeline
+        self._on_over = on_over
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._since = perf_counter()
+        self._why = ""
+        self._is_hurrying = False
+
+    # From the first connection to the second
+
+    def entered(self) -> None:
+        """The client is there: call the service, and let the client wait until it answers."""
+        self.was_entered = True
+        self.counts.sessions += 1
+        self.counts.sessions_open += 1
+        self.client.limit_writing(self.limits.high_water_bytes)
+        self.client.pause_reading()
+        self._run(self._call())
+
+    async def _call(self) -> None:
+        seconds = self.limits.handshake_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await connect(
+                    self.service,
+                    self._upstream.target(self.opening),
+                    self._headers,
+                    subprotocols=self.opening.subprotocols,
+                    tls=self._upstream.tls,
+                    handshake_seconds=seconds,
+                )
+        except HandshakeError as refusal:
+            status = refusal.response.status if refusal.response else 0
+            self.close(1011, f"upstream refused: HTTP {int(status)}" if status else "upstream: no WebSocket")
+        except TimeoutError:
+            self.close(1011, "upstream did not answer")
+        except OSError:
+            self.close(1011, "upstream unreachable")
+
+    def connected(self) -> None:
+        """The service is there."""
+        if not self.client.is_open:
+            self.service.close(*_CLIENT_LEFT)
+            return
+        self.service.limit_writing(self.limits.high_water_bytes)
+        self.to_client, self.to_upstream = self.client.gather, self.service.gather
+        self.session = self._pipeline.session(self.opening, self)
+        self.service.begin(self.session.from_upstream)
+        self.client.begin(self._from_client)
+        self.client.resume_reading()
+        self.hurry()
+
+    def _from_client(self, data: bytes) -> None:
+        if data.isascii() or _is_utf8(data):
+            self.session.from_client(data)  # type: ignore[union-attr]
+        else:
+            self.client.close(1007, "text that is no UTF-8")
+
+    # What a session asks for
+
+    def binary(self, direction: Direction, data: bytes) -> None:
+        """Send a binary message on."""
+        (self.service if direction == "client" else self.client).gather_binary(data)
+
+    def hurry(self) -> None:
+        """Write soon, if no turn is under way that will."""
+        if not self.turn.began and not self._is_hurrying:
+            self._is_hurrying = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._is_hurrying = False
+        if self.session is not None and not self.is_over:
+            self.flush()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close both sides."""
+        self._why = self._why or reason
+        self.client.close(code, reason)
+        self.service.close(code, reason)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until the client is gone."""
+        self._run(work)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # What must not grow
+
+    def flush(self) -> None:
+        """Write what is gathered, both ways."""
+        client, service = self.client, self.service
+        client.flush()
+        service.flush()
+        if client.is_paused or service.is_paused:
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        waiting = sum(side.waiting for side in (self.client, self.service) if side.is_open)
+        if waiting > self.limits.max_session_bytes:
+            self.counts.stalled += 1
+            self._give_up(1013, "too much waits")
+
+    def stalled(self, side: _Side) -> None:
+        """A side has not read for too long."""
+        self.counts.stalled += 1
+        self._give_up(1013, f"{side.name} does not read")
+
+    def _give_up(self, code: int, reason: str) -> None:
+        """Close without waiting for what will not be read."""
+        self.client.close_seconds = self.service.close_seconds
+        self.close(code, reason)
+
+    # The end
+
+    def service_gone(self, code: int, reason: str) -> None:
+        """The service's connection is over: so is the client's, in its words."""
+        if self.service.was_told:
+            self.client.close(code, reason)
+        else:
+            self.close(1011, "upstream connection lost" if code == _ABNORMAL else "upstream protocol error")
+
+    def client_gone(self, code: int, reason: str) -> None:
+        """The client's connection is over: so is the service's, in its words."""
+        self.is_over = True
+        self.service.close(*((code, reason) if self.client.was_told else _CLIENT_LEFT))
+        for task in self._tasks:
+            task.cancel()
+        if self.session is not None:
+            self.session.end()
+        self.counts.sessions_open -= 1
+        self.counts.closes[str(code)] += 1
+        self._log(code)
+        self._on_over(self)
+
+    def _log(self, code: int) -> None:
+        fields = {
+            "session": self.session.id if self.session else None,
+            "client": self.opening.client,
+            "surface": self.opening.surface,
+            "code": code,
+            "by": "client" if self.client.was_told else "upstream" if self.service.was_told else "proxy",
+            "why": self._why or None,
+            "seconds": round(perf_counter() - self._since, 3),
+        }
+        _LOGGER.info("session closed", extra={"fields": fields})
+
+
+_CLIENT_LEFT = (1001, "client went away")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""A proxy owns a port: who may come in gets a relay to the service, and all of them an end in order."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from rtproto._sockets import Connection, Listening, Refusal, Request, accept, listen, offered, refuse
+from rtproto.services.proxy.admission import KEY_SUBPROTOCOL, Admission, token_of
+from rtproto.services.proxy.counts import Counts
+from rtproto.services.proxy.limits import Limits
+from rtproto.services.proxy.opening import Opening, Refused
+from rtproto.services.proxy.policy import Pipeline, Policy
+from rtproto.services.proxy.relay import Relay
+from rtproto.services.proxy.upstream import Upstream
+
+__all__ = ["Proxy"]
+
+_LOGGER = logging.getLogger("rtproto.proxy")
+_SECRETS = ("authorization", "api-key", "cookie")
+_GOING_AWAY = (1001, "going away")
+_LOOKS_PER_TIMEOUT = 4
+
+
+class Proxy:
+    """A WebSocket proxy in the running event loop.
+
+    ::
+
+        async with Proxy(Upstream(url="wss://api.openai.com", key=key), [UsageLedger()]) as proxy:
+            client = openai.AsyncOpenAI(api_key="any", base_url=proxy.base_url)
+
+    Leaving it closes every session with 1001; :meth:`drain` first gives them time.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default
+        self,
+        upstream: Upstream,
+        policies: Sequence[Policy] = (),
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        admission: Admission | None = None,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            upstream: the service.
+            policies: what is done with frames, the first policy nearest to the client.
+            host: the address to listen at.
+            port: the port; 0: any free one.
+            admission: who may come in; ``None``: who is no web page, and no token is asked for.
+            limits: how much a session may keep, and how long it may wait.
+            tls: the certificate to listen with; ``None``: without encryption.
+            reuse_port: whether other processes may listen at the same port, and share in who comes.
+        """
+        self.pipeline: Pipeline = Pipeline(policies)
+        """The policies, and what is counted."""
+        self.is_draining: bool = False
+        """Whether no new session is taken any more."""
+        self._upstream, self._admission = upstream, admission or Admission()
+        self._limits = limits or Limits()
+        self._host, self._port, self._tls, self._reuse_port = host, port, tls, reuse_port
+        self._listening: Listening | None = None
+        self._relays: set[Relay] = set()
+        self._none_left = asyncio.Event()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        where = f"port {self.port}" if self._listening else "closed"
+        return f"<Proxy {where}, {len(self._relays)} sessions>"
+
+    # Where it is
+
+    @property
+    def counts(self) -> Counts:
+        """What it has counted."""
+        return self.pipeline.counts
+
+    @property
+    def port(self) -> int:
+        """The port it listens at.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
+        if self._listening is None:
+            raise RuntimeError("the proxy is not open")
+        return self._listening.port
+
+    @property
+    def base_url(self) -> str:
+        """What the official SDK takes as ``base_url``: ``http://127.0.0.1:PORT/v1``."""
+        return f"{'https' if self._tls else 'http'}://{self._address()}/v1"
+
+    @property
+    def url(self) -> str:
+        """Where sessions are; a model is added as ``?model=``."""
+        return f"{'wss' if self._tls else 'ws'}://{self._address()}/v1/realtime"
+
+    def _address(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self.port}"
+
+    # Who comes in
+
+    def _enter(self, request: Request) -> Connection | Refusal:
+        try:
+            return self._admit(_opening(request), _token(request), request)
+        except Refused as refused:
+            self.counts.refused[str(refused.status)] += 1
+            _LOGGER.info("client refused", extra={"fields": {"status": refused.status}})
+            return refuse(refused.status, _error(refused))
+
+    def _admit(self, opening: Opening, token: str | None, request: Request) -> Refusal:
+        if self.is_draining:
+            raise Refused(503, "going away")
+        if not opening.is_realtime:
+            raise Refused(404, "no such endpoint")
+        name = self._admission.enter(token, request.headers.get("Origin"))
+        own = f"Bearer {token}" if token and name is None else None  # a token of ours is for nobody else
+        try:
+            opening = self.pipeline.open(msgspec.structs.replace(opening, client=name))
+            relay = Relay(
+                opening,
+                own_key=own,
+                upstream=self._upstream,
+                pipeline=self.pipeline,
+                limits=self._limits,
+                on_over=self._leave,
+            )
+        except BaseException:
+            self._admission.leave(name)
+            raise
+        self._relays.add(relay)
+        self._none_left.clear()
+        asyncio.get_running_loop().call_soon(self._look_after, relay)
+        return accept(relay.client, request)
+
+    def _look_after(self, relay: Relay) -> None:
+        """It asked for what is no WebSocket: then it never was a session."""
+        if not relay.was_entered:
+            self._leave(relay)
+
+    def _leave(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        self._admission.leave(relay.opening.client)
+        if not self._relays:
+            self._none_left.set()
+
+    # Open and close
+
+    async def __aenter__(self) -> Self:
+        """Open the port.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        if self._listening is not None:
+            raise RuntimeError("the proxy is open already")
+        self._none_left.set()
+        self._listening = await listen(
+            self._enter,
+            self._host,
+            self._port,
+            self._limits.max_message_bytes,
+            tls=self._tls,
+            handshake_seconds=self._limits.handshake_seconds,
+            reuse_port=self._reuse_port,
+        )
+        if self._limits.idle_seconds:
+            self._sweeper = asyncio.create_task(self._close_idle(self._limits.idle_seconds))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await listening.close(*_GOING_AWAY)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new session, and wait until the last has ended, for so many seconds at most."""
+        self.is_draining = True
+        if self._listening is not None:
+            self._listening.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_left.wait()
+
+    async def _close_idle(self, seconds: float) -> None:
+        """Close the sessions in which nothing has come for so long, to a quarter of it."""
+        seen: dict[Relay, tuple[int, int]] = {}
+        while True:
+            await asyncio.sleep(seconds / _LOOKS_PER_TIMEOUT)
+            seen = {relay: _looked_at(relay, seen.get(relay, (-1, 0))) for relay in self._relays}
+            for relay, (_, times) in seen.items():
+                if times >= _LOOKS_PER_TIMEOUT:
+                    relay.close(1001, "idle")
+
+
+def _looked_at(relay: Relay, before: tuple[int, int]) -> tuple[int, int]:
+    """The turn it is at, and how many looks in a row have found it there."""
+    number, times = before
+    return (number, times + 1) if relay.turn.number == number else (relay.turn.number, 0)
+
+
+def _opening(request: Request) -> Opening:
+    """What a client asks for, without what is a secret between it and us."""
+    try:
+        path, _, query = request.path.decode("ascii").partition("?")
+    except UnicodeDecodeError:
+        raise Refused(400, "a path is ASCII") from None
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in _SECRETS}
+    protocols = tuple(name for name in offered(request) if not name.startswith(KEY_SUBPROTOCOL))
+    opening = Opening(path=path, query=query, headers=headers, subprotocols=protocols)
+    return opening.with_query("api-key", None) if opening.get("api-key") is not None else opening
+
+
+def _token(request: Request) -> str | None:
+    query = request.path.decode("latin-1").partition("?")[2]
+    headers = request.headers
+    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)
+
+
+def _error(refused: Refused) -> bytes:
+    """A refusal as the service writes it."""
+    error = {"message": refused.reason, "type": "invalid_request_error", "param": None, "code": None}
+    return msgspec.json.encode({"error": error})
