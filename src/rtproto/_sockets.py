@@ -5,7 +5,6 @@ import logging
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from ssl import SSLContext
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -24,7 +23,10 @@ from picows import (
 )
 
 __all__ = [
+    "BINARY",
     "MAX_MESSAGE_BYTES",
+    "PING",
+    "PONG",
     "TEXT",
     "Connection",
     "Frame",
@@ -47,8 +49,8 @@ __all__ = [
 MAX_MESSAGE_BYTES = 24 * 2**20
 """The longest message taken, in bytes, if nothing else is said; an append of 15 MiB is 20 MiB of base64."""
 
-TEXT = WSMsgType.TEXT
-"""The kind of a frame that is text."""
+TEXT, BINARY, PING, PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
+"""Kinds of frames."""
 
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
@@ -285,37 +287,51 @@ class _Gathered:
         return -1
 
 
+def _framer(*, is_client_side: bool) -> tuple[_Gathered, WSTransport]:
+    """A transport that writes into a list."""
+    make = cast("Callable[..., WSTransport]", WSTransport)  # its constructor is not in its stub
+    gathered = _Gathered()
+    return gathered, make(is_client_side, gathered, logging.getLogger("picows"), asyncio.get_running_loop())
+
+
 class Gathering(Connection):
     """A connection whose messages go out together, when it is told to flush: one write for many."""
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        gathered = _Gathered()
-        self._frames = gathered.frames
-        loop, logger = asyncio.get_running_loop(), logging.getLogger("picows")
-        make = cast("Callable[..., WSTransport]", WSTransport)  # its constructor is not in its stub
-        self._framer = make(transport.is_client_side, gathered, logger, loop)
-        self.gather: Callable[[bytes], None] = partial(self._framer.send, WSMsgType.TEXT)
-        """Send a text message with the next flush."""
-        super().on_ws_connected(transport)
+    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        super().__init__(max_message_bytes)
+        self.gathered: list[bytes] = []
+        """The text messages that go out with the next flush, in order."""
+        self._framer: tuple[_Gathered, WSTransport] | None = None
 
-    def gather_binary(self, data: bytes) -> None:
-        """Send a binary message with the next flush."""
-        self._framer.send(WSMsgType.BINARY, data)
-
-    def gather_ping(self, data: bytes) -> None:
-        """Send a ping with the next flush."""
-        self._framer.send_ping(data)
-
-    def gather_pong(self, data: bytes) -> None:
-        """Send a pong with the next flush."""
-        self._framer.send_pong(data)
+    def send_now(self, kind: WSMsgType, data: bytes) -> None:
+        """Send a binary message, ping or pong, behind all that was gathered."""
+        self.flush()
+        if self.is_open:
+            self._transport.send(kind, data)
 
     def flush(self) -> None:
-        """Write what was gathered; of a connection that is closing or closed, nothing."""
-        if self._frames:
-            if self.is_open:
-                self._transport.underlying_transport.write(b"".join(self._frames))
-            self._frames.clear()
+        """Send what was gathered; of a connection that is closing or closed, nothing."""
+        gathered = self.gathered
+        if len(gathered) == 1:
+            self._transport.send(TEXT, gathered[0])
+        elif gathered and self.is_open:
+            self._transport.underlying_transport.write(self._framed(gathered))
+        gathered.clear()
+        if self.is_paused:
+            self.piled_up()
+
+    def _framed(self, messages: Iterable[bytes]) -> bytes:
+        """What picows writes for these messages, in one piece."""
+        self._framer = self._framer or _framer(is_client_side=self._transport.is_client_side)
+        gathered, transport = self._framer
+        for message in messages:
+            transport.send(TEXT, message)
+        written = b"".join(gathered.frames)
+        gathered.frames.clear()
+        return written
+
+    def piled_up(self) -> None:
+        """More was written than the peer reads, again."""
 
     def _say_goodbye(self, code: int, reason: str) -> None:
         self.flush()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from enum import StrEnum
 from itertools import starmap, zip_longest
 from operator import add
 from typing import Any, cast
@@ -43,7 +44,7 @@ class Row:
         """Whether a policy asks for them; else they go on as they came."""
 
 
-def _rows(*events: type[Any]) -> dict[str, Row]:
+def _rows(*events: type[StrEnum]) -> dict[str, Row]:
     names = (name.value for kind in events for name in kind)
     return {name: Row() for name in (*names, *_OTHERS)}
 
@@ -68,9 +69,11 @@ class Snapshot(msgspec.Struct, kw_only=True):
     backpressure_seconds: dict[str, float] = {}
     """For how long sessions waited, by the side that did not read: ``client`` or ``upstream``."""
     added: list[int] = []
-    """Turns of the event loop by how long the proxy had their frames; see ``BUCKETS``."""
+    """Turns of the event loop by how long the proxy had their frames, one turn in eight; see ``BUCKETS``."""
     added_seconds: float = 0.0
     """All of that together."""
+    added_frames: int = 0
+    """The frames in these turns."""
     policy_errors: dict[str, int] = {}
     """Exceptions of policies, by the policy's class."""
     tokens: dict[str, int] = {}
@@ -113,9 +116,16 @@ class Counts:
         self.backpressure_seconds: dict[str, float] = {"client": 0.0, "upstream": 0.0}
         self.added: list[int] = [0] * BUCKETS
         self.added_seconds: float = 0.0
+        self.added_frames: int = 0
         self.policy_errors: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
         self.recorded: Counter[str] = Counter()
+
+    def note_added(self, seconds: float, frames: int) -> None:
+        """A turn's frames were kept for so long."""
+        self.added_seconds += seconds
+        self.added_frames += frames
+        self.added[min(int(seconds * 1e6).bit_length(), BUCKETS - 1)] += 1
 
     def snapshot(self) -> Snapshot:
         """What there is now; types that never came are left out."""
@@ -133,6 +143,7 @@ class Counts:
             backpressure_seconds=dict(self.backpressure_seconds),
             added=[*self.added],
             added_seconds=self.added_seconds,
+            added_frames=self.added_frames,
             policy_errors=dict(self.policy_errors),
             tokens=dict(self.tokens),
             recorded=dict(self.recorded),

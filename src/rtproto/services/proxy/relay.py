@@ -11,9 +11,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from rtproto._sockets import TEXT, Frame, Gathering, HandshakeError, Transport, connect
+from rtproto._sockets import BINARY, PING, PONG, TEXT, Frame, Gathering, HandshakeError, Transport, connect
 from rtproto.capture import Direction
-from rtproto.services.proxy.counts import BUCKETS, Counts
+from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening
 from rtproto.services.proxy.policy import Pipeline, Session
@@ -22,7 +22,7 @@ from rtproto.services.proxy.upstream import Upstream
 __all__ = ["Relay"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
-_LAST_BUCKET = BUCKETS - 1
+_UNTIMED = 7
 _ABNORMAL = 1006
 
 
@@ -36,7 +36,7 @@ class _Side(Gathering):
         self.relay = relay
         self.other: _Side
         self.take: Callable[[bytes], None] = self.keep
-        self._turn = relay.turn
+        self.turn: _Turn
         self._early: list[Callable[[], None]] = []
         self._congested_since = 0.0
         self._stalled: asyncio.TimerHandle | None = None
@@ -44,8 +44,8 @@ class _Side(Gathering):
     # The hot path: one whole text message needs no more than this.
 
     def on_ws_frame(self, transport: Transport, frame: Frame) -> None:
-        turn = self._turn
-        if not turn.began:
+        turn = self.turn
+        if turn.is_timed and not turn.began:
             turn.began = perf_counter()
         if frame.msg_type is TEXT and frame.fin and self._joined is None and self._is_open and not frame.rsv1:
             self.take(frame.get_payload_as_bytes())
@@ -67,11 +67,11 @@ class _Side(Gathering):
         if self.relay.session is None:
             super().ping(data)
         else:
-            self.other.gather_ping(data)
+            self.other.send_now(PING, data)
 
     def pong(self, data: bytes) -> None:
         if self.relay.session is not None:
-            self.other.gather_pong(data)
+            self.other.send_now(PONG, data)
 
     # Before there is a session
 
@@ -97,6 +97,9 @@ class _Side(Gathering):
     def writable(self) -> None:
         self.relieve()
         self.other.resume_reading()
+
+    def piled_up(self) -> None:
+        self.relay.check_memory()
 
     def relieve(self) -> None:
         """It is congested no more, or gone."""
@@ -133,24 +136,35 @@ _SPEAKERS: dict[str, Direction] = {"client": "client", "upstream": "server"}
 
 
 class _Turn:
-    """What both connections do in one turn of the event loop."""
+    """What both connections do in one turn of the event loop. One in eight is timed: a clock costs, too."""
 
-    __slots__ = ("_relay", "began", "number")
+    __slots__ = ("_client", "_counts", "_service", "_to_client", "_to_service", "began", "is_timed", "number")
 
-    def __init__(self, relay: "Relay") -> None:
-        self._relay = relay
-        self.began = 0.0  # 0: there is none
-        self.number = 0
+    def __init__(self, client: _Side, service: _Side, counts: Counts) -> None:
+        self._client, self._service, self._counts = client, service, counts
+        self._to_client, self._to_service = client.gathered, service.gathered
+        self.number: int = 0
+        self.is_timed: bool = True
+        self.began: float = 0.0
 
     def over(self) -> None:
         """All that was read is handed over: write what came of it."""
-        relay = self._relay
-        relay.flush()
+        if self.is_timed:
+            self._over_timed()
+            return
+        if self._to_client:
+            self._client.flush()
+        if self._to_service:
+            self._service.flush()
         self.number += 1
-        counts, seconds = relay.counts, perf_counter() - self.began
+        self.is_timed = not self.number & _UNTIMED
+
+    def _over_timed(self) -> None:
+        frames = len(self._to_client) + len(self._to_service)
+        self.is_timed = False
+        self.over()
+        self._counts.note_added(perf_counter() - self.began, frames)
         self.began = 0.0
-        counts.added_seconds += seconds
-        counts.added[min(int(seconds * 1e6).bit_length(), _LAST_BUCKET)] += 1
 
 
 class Relay:
@@ -171,10 +185,16 @@ class Relay:
         self.counts: Counts = pipeline.counts
         self.session: Session | None = None
         """``None``: the service is not connected yet."""
-        self.turn = _Turn(self)
         self.client = _Client(self, limits.max_message_bytes)
         self.service = _Service(self, limits.max_message_bytes)
         self.client.other, self.service.other = self.service, self.client
+        self.turn: _Turn = _Turn(self.client, self.service, self.counts)
+        """The turn of the event loop that is under way, or the next."""
+        self.client.turn = self.service.turn = self.turn
+        self.to_client: Callable[[bytes], None] = self.client.gathered.append
+        """Send a text message to the client, with the next flush."""
+        self.to_upstream: Callable[[bytes], None] = self.service.gathered.append
+        """Send a text message to the service, with the next flush."""
         self.client.close_seconds = limits.stall_seconds
         self.is_over: bool = False
         """Whether the client is gone."""
@@ -226,7 +246,6 @@ class Relay:
             self.service.close(*_CLIENT_LEFT)
             return
         self.service.limit_writing(self.limits.high_water_bytes)
-        self.to_client, self.to_upstream = self.client.gather, self.service.gather
         self.session = self._pipeline.session(self.opening, self)
         self.service.begin(self.session.from_upstream)
         self.client.begin(self._from_client)
@@ -243,18 +262,18 @@ class Relay:
 
     def binary(self, direction: Direction, data: bytes) -> None:
         """Send a binary message on."""
-        (self.service if direction == "client" else self.client).gather_binary(data)
+        (self.service if direction == "client" else self.client).send_now(BINARY, data)
 
     def hurry(self) -> None:
-        """Write soon, if no turn is under way that will."""
-        if not self.turn.began and not self._is_hurrying:
+        """Write at the end of this turn of the loop, unless it was done before."""
+        if not self._is_hurrying:
             self._is_hurrying = True
             asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
         self._is_hurrying = False
-        if self.session is not None and not self.is_over:
-            self.flush()
+        self.client.flush()
+        self.service.flush()
 
     def close(self, code: int, reason: str) -> None:
         """Close both sides."""
@@ -273,15 +292,8 @@ class Relay:
 
     # What must not grow
 
-    def flush(self) -> None:
-        """Write what is gathered, both ways."""
-        client, service = self.client, self.service
-        client.flush()
-        service.flush()
-        if client.is_paused or service.is_paused:
-            self._check_memory()
-
-    def _check_memory(self) -> None:
+    def check_memory(self) -> None:
+        """More waits than a side reads: it must not be too much."""
         waiting = sum(side.waiting for side in (self.client, self.service) if side.is_open)
         if waiting > self.limits.max_session_bytes:
             self.counts.stalled += 1
