@@ -5,16 +5,14 @@ import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from rtproto import _sockets
 from rtproto.testing import FakeRealtimeServer
+from tests.wire import BINARY, CLOSE, MORE, PING, PONG, SECONDS, TEXT, Frame, Raw, asking, closing, frame, raw
 
-SECONDS = 20
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-MORE = 0
 LOOPS = (asyncio.new_event_loop, _sockets.new_loop)
 
 
@@ -23,87 +21,11 @@ def event(event_id: str, **more: Any) -> bytes:
     return json.dumps({"type": "nonsense", "event_id": event_id, **more}).encode()
 
 
-def frame(
-    kind: int, data: bytes = b"", *, fin: bool = True, mask: bytes | None = b"\x01\x02\x03\x04"
-) -> bytes:
-    """A WebSocket frame as a client sends it."""
-    if len(data) < 126:
-        length = bytes([len(data)])
-    elif len(data) < 2**16:
-        length = b"\x7e" + struct.pack(">H", len(data))
-    else:
-        length = b"\x7f" + struct.pack(">Q", len(data))
-    if mask is None:
-        return bytes([kind | fin << 7]) + length + data
-    covered = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
-    return bytes([kind | fin << 7, length[0] | 0x80]) + length[1:] + mask + covered
-
-
-def closing(code: int, reason: bytes = b"") -> bytes:
-    return struct.pack(">H", code) + reason
-
-
-class Frame(NamedTuple):
-    kind: int
-    data: bytes
-    fin: bool = True
-
-    @property
-    def id(self) -> Any:
-        """Whose error it is."""
-        return json.loads(self.data)["error"]["event_id"]
-
-
-class Raw:
-    """A client that does as it likes with its bytes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def send(self, *frames: bytes) -> None:
-        self.writer.write(b"".join(frames))
-        await self.writer.drain()
-
-    async def next(self) -> Frame:
-        async with asyncio.timeout(SECONDS):
-            first, length = await self.reader.readexactly(2)
-            assert not length & 0x80  # a server does not mask
-            if length >= 126:
-                length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8), "big")
-            return Frame(first & 0x0F, await self.reader.readexactly(length), bool(first & 0x80))
-
-    async def is_over(self) -> bool:
-        """Whether nothing more comes but the end."""
-        try:
-            async with asyncio.timeout(SECONDS):
-                return await self.reader.read() == b""
-        except ConnectionError:
-            return True
-
-    async def refused(self) -> Any:
-        """The id that the next error names."""
-        return (await self.next()).id
-
-
-HANDSHAKE = (
-    b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-
-
 @asynccontextmanager
-async def raw(fake: FakeRealtimeServer, early: bytes = b"") -> AsyncIterator[Raw]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", fake.port)
-    client = Raw(reader, writer)
-    writer.write(HANDSHAKE + early)
-    async with asyncio.timeout(SECONDS):
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-    assert b"session.created" in (await client.next()).data
-    try:
+async def served(fake: FakeRealtimeServer, early: bytes = b"") -> AsyncIterator[Raw]:
+    async with raw(fake.port, asking() + early) as client:
+        assert b"session.created" in (await client.next()).data
         yield client
-    finally:
-        writer.close()
 
 
 def converse(
@@ -116,7 +38,7 @@ def converse(
 
         async def run(fake: FakeRealtimeServer) -> None:
             async with fake:
-                async with raw(fake, early) as client:
+                async with served(fake, early) as client:
                     await conversation(client)
                 async with asyncio.timeout(SECONDS):
                     while fake.sessions[0].end is None:  # noqa: ASYNC110 - it has no event
@@ -333,7 +255,7 @@ def test_an_end_without_a_close_is_one() -> None:
 
 def test_after_a_close_of_ours_nothing_is_heard_and_nothing_said() -> None:
     async def run() -> None:
-        async with FakeRealtimeServer() as fake, raw(fake) as client:
+        async with FakeRealtimeServer() as fake, served(fake) as client:
             stopping = asyncio.ensure_future(fake.__aexit__(None, None, None))
             assert await client.next() == Frame(CLOSE, closing(1001, b"going away"))
             await client.send(frame(TEXT, event("late")), frame(PING, b"late"))

@@ -23,6 +23,7 @@ __all__ = ["Relay"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
 _UNTIMED = 7
+_GOODBYE_SECONDS = 1.0  # for an answer, when all else is written
 _ABNORMAL = 1006
 
 
@@ -85,6 +86,12 @@ class _Side(Gathering):
         for deliver in self._early:
             deliver()
         self._early.clear()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.is_open:
+            self.flush()
+            self.close_seconds = self.relay.patience if self.waiting else _GOODBYE_SECONDS
+        super().close(code, reason)
 
     # Backpressure
 
@@ -178,6 +185,7 @@ class Relay:
         upstream: Upstream,
         pipeline: Pipeline,
         limits: Limits,
+        on_left: Callable[["Relay"], object],
         on_over: Callable[["Relay"], object],
     ) -> None:
         self.opening = opening
@@ -195,7 +203,8 @@ class Relay:
         """Send a text message to the client, with the next flush."""
         self.to_upstream: Callable[[bytes], None] = self.service.gathered.append
         """Send a text message to the service, with the next flush."""
-        self.client.close_seconds = limits.stall_seconds
+        self.patience: float = limits.stall_seconds
+        """How long a goodbye may take with what is to be written before it, in seconds."""
         self.is_over: bool = False
         """Whether the client is gone."""
         self.was_entered: bool = False
@@ -203,7 +212,8 @@ class Relay:
         self._upstream = upstream
         self._headers = upstream.headers(opening, own_key)
         self._pipeline = pipeline
-        self._on_over = on_over
+        self._on_left, self._on_over = on_left, on_over
+        self._open_sides: set[_Side] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._since = perf_counter()
         self._why = ""
@@ -214,6 +224,7 @@ class Relay:
     def entered(self) -> None:
         """The client is there: call the service, and let the client wait until it answers."""
         self.was_entered = True
+        self._open_sides.add(self.client)
         self.counts.sessions += 1
         self.counts.sessions_open += 1
         self.client.limit_writing(self.limits.high_water_bytes)
@@ -242,6 +253,7 @@ class Relay:
 
     def connected(self) -> None:
         """The service is there."""
+        self._open_sides.add(self.service)
         if not self.client.is_open:
             self.service.close(*_CLIENT_LEFT)
             return
@@ -306,7 +318,7 @@ class Relay:
 
     def _give_up(self, code: int, reason: str) -> None:
         """Close without waiting for what will not be read."""
-        self.client.close_seconds = self.service.close_seconds
+        self.patience = _GOODBYE_SECONDS
         self.close(code, reason)
 
     # The end
@@ -317,6 +329,7 @@ class Relay:
             self.client.close(code, reason)
         else:
             self.close(1011, "upstream connection lost" if code == _ABNORMAL else "upstream protocol error")
+        self._one_less(self.service)
 
     def client_gone(self, code: int, reason: str) -> None:
         """The client's connection is over: so is the service's, in its words."""
@@ -329,7 +342,13 @@ class Relay:
         self.counts.sessions_open -= 1
         self.counts.closes[str(code)] += 1
         self._log(code)
-        self._on_over(self)
+        self._on_left(self)
+        self._one_less(self.client)
+
+    def _one_less(self, side: _Side) -> None:
+        self._open_sides.discard(side)
+        if not self._open_sides:
+            self._on_over(self)
 
     def _log(self, code: int) -> None:
         fields = {

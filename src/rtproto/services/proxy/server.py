@@ -24,6 +24,7 @@ __all__ = ["Proxy"]
 _LOGGER = logging.getLogger("rtproto.proxy")
 _SECRETS = ("authorization", "api-key", "cookie")
 _GOING_AWAY = (1001, "going away")
+_GOODBYE_SECONDS = 2.0
 _LOOKS_PER_TIMEOUT = 4
 
 
@@ -135,7 +136,8 @@ class Proxy:
                 upstream=self._upstream,
                 pipeline=self.pipeline,
                 limits=self._limits,
-                on_over=self._leave,
+                on_left=self._leave,
+                on_over=self._forget,
             )
         except BaseException:
             self._admission.leave(name)
@@ -149,10 +151,13 @@ class Proxy:
         """It asked for what is no WebSocket: then it never was a session."""
         if not relay.was_entered:
             self._leave(relay)
+            self._forget(relay)
 
     def _leave(self, relay: Relay) -> None:
-        self._relays.discard(relay)
         self._admission.leave(relay.opening.client)
+
+    def _forget(self, relay: Relay) -> None:
+        self._relays.discard(relay)
         if not self._relays:
             self._none_left.set()
 
@@ -188,6 +193,9 @@ class Proxy:
         listening, self._listening = self._listening, None
         if listening is not None:
             await listening.close(*_GOING_AWAY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await self._none_left.wait()
 
     async def drain(self, seconds: float) -> None:
         """Take no new session, and wait until the last has ended, for so many seconds at most."""
