@@ -20,6 +20,7 @@ from tests.wire import (
     PING,
     SECONDS,
     TEXT,
+    Frame,
     Raw,
     Service,
     answer,
@@ -494,14 +495,13 @@ def test_draining_takes_nobody_new_and_lets_others_finish() -> None:
 
 def test_leaving_closes_everybody_with_1001() -> None:
     async def run() -> list[tuple[int, str]]:
-        async with Service(m=_counting) as service, asyncio.timeout(SECONDS):
-            async with AsyncExitStack() as stack:
-                async with Proxy(Upstream(url=service.url, key="k")) as proxy:
-                    clients = [await stack.enter_async_context(raw(proxy.port)) for _ in range(5)]
-                    for client in clients:
-                        await client.send(frame(TEXT, up(0)))
-                        await client.next()
-                return [await client.closed() for client in clients]
+        async with asyncio.timeout(SECONDS), Service(m=_counting) as service, AsyncExitStack() as stack:
+            async with Proxy(Upstream(url=service.url, key="k")) as proxy:
+                clients = [await stack.enter_async_context(raw(proxy.port)) for _ in range(5)]
+                for client in clients:
+                    await client.send(frame(TEXT, up(0)))
+                    await client.next()
+            return [await client.closed() for client in clients]
 
     assert asyncio.run(run()) == [(1001, "going away")] * 5
 

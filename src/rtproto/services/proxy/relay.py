@@ -217,6 +217,7 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._since = perf_counter()
         self._why = ""
+        self._is_given_up = False
         self._is_hurrying = False
 
     # From the first connection to the second
@@ -306,6 +307,8 @@ class Relay:
 
     def check_memory(self) -> None:
         """More waits than a side reads: it must not be too much."""
+        if self._is_given_up:
+            return
         waiting = sum(side.waiting for side in (self.client, self.service) if side.is_open)
         if waiting > self.limits.max_session_bytes:
             self.counts.stalled += 1
@@ -318,6 +321,7 @@ class Relay:
 
     def _give_up(self, code: int, reason: str) -> None:
         """Close without waiting for what will not be read."""
+        self._is_given_up = True
         self.patience = _GOODBYE_SECONDS
         self.close(code, reason)
 
