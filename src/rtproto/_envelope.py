@@ -16,7 +16,7 @@ from rtproto.event_types import (
     TranslationServerEvent,
 )
 
-__all__ = ["Data", "as_bytes", "envelope", "probe_type", "read_envelope", "reject", "told"]
+__all__ = ["Data", "as_bytes", "envelope", "probe_type", "read_envelope", "reject", "told", "types_of"]
 
 Data: TypeAlias = bytes | bytearray | memoryview | str
 """One frame, as a WebSocket library hands it over."""
@@ -167,7 +167,7 @@ def _probe_front(data: Data) -> str | None:
 def _probe_all(data: Data) -> str:
     """The first ``type`` of an event of any shape."""
     name, raw, flaw = read_envelope(data)
-    name = _first_type(raw) if flaw is None else name
+    name = types_of(raw)[0] if flaw is None else name
     return _NAMES.get(name.encode(), name)
 
 
@@ -179,15 +179,19 @@ class _Types(msgspec.Struct, gc=False):
     type: _Seen
 
 
-def _first_type(raw: bytes) -> str:
+def types_of(raw: bytes) -> list[str]:
+    """Every ``type`` of an event that :func:`read_envelope` has read, in order."""
     names: list[str] = []
 
     def see(_: type, name: str) -> _Seen:
         names.append(name)
         return _Seen()
 
-    msgspec.json.decode(raw, type=_Types, dec_hook=see)
-    return names[0]
+    try:
+        msgspec.json.decode(raw, type=_Types, dec_hook=see)
+    except REFUSALS:  # half a surrogate pair
+        return [value for key, value in loads(raw, list) if key == "type"]
+    return names
 
 
 def _name(raw: bytes) -> str:

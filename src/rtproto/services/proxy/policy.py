@@ -18,8 +18,7 @@ from secrets import token_hex
 from traceback import extract_tb
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from rtproto._envelope import envelope
-from rtproto._salvage import REFUSALS
+from rtproto._envelope import read_envelope, types_of
 from rtproto._shown import shown
 from rtproto._struct import Event
 from rtproto.capture import Direction
@@ -191,6 +190,7 @@ class Session:
         """What all sessions count."""
         self.is_over: bool = False
         """Whether it has ended: then nothing is sent any more."""
+        self._held: list[tuple[Direction, Event | Frame[Any] | Unknown]] | None = None
         self._pipeline = pipeline
         self._shell = shell
         self._rows = {side: pipeline.counts.rows[side] for side in _SIDES}
@@ -213,12 +213,13 @@ class Session:
         """Send an event that the client did not; policies see it by ``on_injected`` only."""
         self._inject("client", event)
 
-    def refuse(self, frame: Frame[Any], code: str, message: str, *, param: str | None = None) -> None:
+    def refuse(self, frame: Frame[Any] | None, code: str, message: str, *, param: str | None = None) -> None:
         """Tell the client, by an ``error`` event, that what it sent does not go on; the session stays.
 
-        ``error.event_id`` is the frame's own, so that the client knows which; ``message`` is for people.
+        ``error.event_id`` is the frame's own, so that the client knows which; ``None``: it sent what is no
+        frame. ``message`` is for people.
         """
-        event_id = _event_id(frame)
+        event_id = None if frame is None else _event_id(frame)
         error = Error(
             type="invalid_request_error",
             code=code,
@@ -277,8 +278,12 @@ class Session:
             self._shell.binary(direction, left)
 
     def begin(self) -> None:
-        """The service is connected."""
+        """The service is connected. What policies send is sent when all of them know."""
+        held = self._held = []
         self._tell("on_open")
+        self._held = None
+        for direction, event in held:
+            self._inject(direction, event)
 
     def end(self) -> None:
         """Both sides are gone, or going."""
@@ -362,11 +367,18 @@ class Session:
         return left
 
     def _inject(self, direction: Direction, event: Event | Frame[Any] | Unknown) -> None:
+        if self._held is not None:
+            self._held.append((direction, event))
+            return
         if self.is_over:
             return
         data = bytes(event) if isinstance(event, Frame) else encode(event)
         for policy in self._pipeline.policies:
-            policy.on_injected(self, direction, data)
+            try:
+                policy.on_injected(self, direction, data)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(policy, error, "on_injected")
+                return
         self._send[direction](data)
         self._shell.hurry()
 
@@ -414,7 +426,8 @@ def _event_id(frame: Frame[Any]) -> str | None:
 def _is_sound(frame: Frame[Any]) -> bool:
     """Whether a frame is JSON to its end, and of one type: a ``type`` given twice has two readers."""
     try:
-        name, _ = envelope(frame.data)
-    except REFUSALS:
+        _, raw, _ = read_envelope(frame.data)
+    except NotAnEvent:
         return False
-    return name == frame.type  # the last of them, and the first
+    is_plain = b"\\" not in raw and raw.count(b'"type"') == 1
+    return is_plain or len(types_of(raw)) == 1
