@@ -60,7 +60,7 @@ def test_the_page_on_testing_is_a_test_module(tmp_path: Path) -> None:
 
 def test_ci_runs_its_second_command() -> None:
     first, second = _blocks("console")
-    assert first.strip().endswith("rtproto inspect examples/session.jsonl")
+    assert first.strip().endswith("rtproto demo")
     assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == second.strip()
 
 

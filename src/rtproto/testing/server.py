@@ -160,6 +160,11 @@ class FakeRealtimeServer:
         """Where translation sessions are, with a model."""
         return f"ws://{self._address()}/v1/realtime/translations?model={MODEL}-translate"
 
+    @property
+    def upstream_url(self) -> str:
+        """Where a proxy finds it, which adds the client's own path: ``ws://127.0.0.1:PORT``."""
+        return f"ws://{self._address()}"
+
     def _address(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{self.port}"

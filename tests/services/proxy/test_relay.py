@@ -346,7 +346,7 @@ def test_the_official_client_works_through_it_unchanged() -> None:
         async with (
             asyncio.timeout(SECONDS),
             FakeRealtimeServer(Script(*SCRIPT), speed=math.inf) as fake,
-            Proxy(Upstream(url=fake.url.partition("/v1")[0], key="sk-ours")) as proxy,
+            Proxy(Upstream(url=fake.upstream_url, key="sk-ours")) as proxy,
             AsyncOpenAI(api_key="theirs", base_url=proxy.base_url) as openai,
         ):
             original = websockets.ClientConnection.recv
@@ -373,7 +373,7 @@ def test_the_official_synchronous_client_works_through_it() -> None:
         async with (
             asyncio.timeout(SECONDS),
             FakeRealtimeServer(Script("Hello"), speed=math.inf) as fake,
-            Proxy(Upstream(url=fake.url.partition("/v1")[0], key="sk-ours")) as proxy,
+            Proxy(Upstream(url=fake.upstream_url, key="sk-ours")) as proxy,
         ):
             return await asyncio.to_thread(ask, proxy.base_url)
 

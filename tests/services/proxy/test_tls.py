@@ -93,7 +93,7 @@ def test_the_official_client_comes_in_by_tls() -> None:
         async with (
             asyncio.timeout(SECONDS),
             FakeRealtimeServer(Script("Hello")) as fake,
-            Proxy(Upstream(url=fake.url.partition("/v1")[0], key="k"), tls=at_the_door("127.0.0.1")) as proxy,
+            Proxy(Upstream(url=fake.upstream_url, key="k"), tls=at_the_door("127.0.0.1")) as proxy,
             AsyncOpenAI(api_key="any", base_url=proxy.base_url) as openai,
             openai.realtime.connect(
                 model="gpt-realtime", websocket_connection_options={"ssl": trusting()}

@@ -38,7 +38,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     key_header: str = "Authorization"
     """The header of the key; ``Authorization`` has it as ``Bearer KEY``, any other as it is (``api-key``)."""
     pass_headers: tuple[str, ...] = DEFAULT_PASS_HEADERS
-    """The headers of a client that go on; no other does. ``api-key`` may only where there is no ``key``."""
+    """The headers of a client that go on; no other does."""
     tls: ssl.SSLContext | None = None
     """How the service's certificate is verified; ``None``: by the system's authorities."""
 
@@ -51,15 +51,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.pass_headers:
             if not _HEADER.fullmatch(name):
                 raise ValueError("pass_headers must be names of headers")
-            if _is_ours(name) or name.lower() in self._secret:
+            if _is_ours(name) or name.lower() in (_AUTHORIZATION, _AZURE, self.key_header.lower()):
                 raise ValueError(f"pass_headers must not have {name}")
-
-    @property
-    def _secret(self) -> tuple[str, ...]:
-        """Headers that may hold a client's key, in lower case."""
-        if self.key is None:
-            return (_AUTHORIZATION,)  # it has a parameter of its own
-        return (_AUTHORIZATION, _AZURE, self.key_header.lower())
 
     def __repr__(self) -> str:
         return f"<Upstream {self.url}>"
@@ -78,17 +71,18 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             opening: what the client asked for.
-            own: the client's own ``Authorization``; it goes on only if we have no key.
+            own: the client's own ``Authorization``; it goes on only if we have no key, in the same header.
         """
         passed = {name.lower() for name in self.pass_headers}
         found = {name: value for name, value in opening.headers.items() if name.lower() in passed}
         return found | self._credentials(own)
 
     def _credentials(self, own: str | None) -> dict[str, str]:
-        if self.key is None:
-            return {} if own is None else {"Authorization": own}
+        bearer = own if self.key is None else f"Bearer {self.key}"
+        if bearer is None:
+            return {}
         is_bearer = self.key_header.lower() == _AUTHORIZATION
-        return {self.key_header: f"Bearer {self.key}" if is_bearer else self.key}
+        return {self.key_header: bearer if is_bearer else bearer.partition(" ")[2]}
 
 
 def _check_url(url: str) -> None:
