@@ -1,5 +1,6 @@
 """Every example runs, and is what it says it is."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
 
 import rtproto
 from rtproto import server
@@ -61,6 +63,44 @@ def test_what_was_streamed_is_what_is_done(streamed: bytes) -> None:
     assert "".join(words) == transcript == item.content[0].transcript == "It is four degrees in Oslo."
     assert (events[0].response.status, events[-1].response.status) == ("in_progress", "completed")
     assert all(rtproto.validate(event) == [] for event in events)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "answer"),
+    [
+        ("proxy_websockets.py", "Be brief.", "It is noon."),
+        ("proxy_fastapi.py", "Be kind.", 'I hear: {"city":"Oslo","sky":"fog"}'),
+    ],
+)
+def test_a_proxy_serves_a_client_and_ends(name: str, told: str, answer: str) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as example:
+        assert example.stdout
+        try:
+            heard = asyncio.run(_talk(example.stdout.readline().strip()))
+            left, complaints = example.communicate(timeout=20)
+        finally:
+            example.kill()
+    assert [event.delta for event in heard if event.type == "response.function_call_arguments.delta"] == []
+    (updated,) = (event.session for event in heard if event.type == "session.updated")
+    assert updated.instructions == told
+    assert [event.text for event in heard if event.type == "response.output_text.done"] == [answer]
+    assert (example.returncode, left, complaints) == (0, "", "")
+
+
+async def _talk(base_url: str) -> list[Any]:
+    """What the official SDK hears, up to the first answer."""
+    heard: list[Any] = []
+    openai = AsyncOpenAI(api_key="any", base_url=base_url)
+    async with asyncio.timeout(20), openai, openai.realtime.connect(model="gpt-realtime") as connection:
+        settings: Any = {"type": "realtime", "output_modalities": ["text"], "instructions": "Be kind."}
+        await connection.session.update(session=settings)
+        await connection.response.create()
+        async for event in connection:
+            heard.append(event)
+            if event.type == "response.output_text.done":
+                break
+    return heard
 
 
 def test_inspect_and_check_read_it(streamed: bytes) -> None:

@@ -38,14 +38,14 @@ def speed_option(help: str) -> Callable[[F], F]:
     return click.option("--speed", type=kind, metavar="FACTOR", default=1.0, show_default=True, help=help)
 
 
-def need(module: str) -> None:
+def need(module: str, extra: str = "testing") -> None:
     """Say which extra is missing, if one is."""
     try:
         import_module(module)
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("rtproto"):
             raise
-        raise click.ClickException("this needs an extra: pip install 'rtproto[testing]'") from None
+        raise click.ClickException(f"this needs an extra: pip install 'rtproto[{extra}]'") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

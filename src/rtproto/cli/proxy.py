@@ -126,7 +126,7 @@ def proxy(*, path: Path | None, check_config: bool, new_token: str | None, **opt
     The key comes from the environment or from a file, never from the command line. It stops at SIGINT and
     SIGTERM: no new session is taken, and those there are may go on for a while; a second signal ends them.
     """
-    need("rtproto.services.proxy")
+    need("rtproto.services.proxy", "services")
     if new_token is not None:
         _tell_token(new_token)
         return

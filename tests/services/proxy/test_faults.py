@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -65,11 +67,11 @@ async def _counting(end: Raw) -> None:
         await end.send(said(TEXT, down(number, 100)), said(TEXT, (await end.next()).data))
 
 
-async def _bystand(proxy: Proxy, stop: asyncio.Event) -> int:
+async def _bystand(url: str, stop: asyncio.Event) -> int:
     """Sends numbers and gets them back, beside the service's own, all in order, until told to stop."""
     number = 0
     options = {"additional_headers": {"Authorization": "Bearer good"}}
-    async with websockets.connect(f"{proxy.url}?model=bystander", **options) as socket:
+    async with websockets.connect(f"{url}?model=bystander", **options) as socket:
         while not stop.is_set() or number < 20:
             await socket.send(up(number, 100).decode())
             for make in (down, up):
@@ -90,7 +92,7 @@ async def world(
         Service(m=handler, bystander=_counting) as service,
         Proxy(Upstream(url=service.url, key="sk-ours"), policies, **options) as proxy,
     ):
-        others = [asyncio.create_task(_bystand(proxy, stop)) for _ in range(BYSTANDERS)]
+        others = [asyncio.create_task(_bystand(proxy.url, stop)) for _ in range(BYSTANDERS)]
         try:
             yield World(proxy, service)
         finally:
@@ -506,4 +508,30 @@ def test_leaving_closes_everybody_with_1001() -> None:
     assert asyncio.run(run()) == [(1001, "going away")] * 5
 
 
-assert signal
+def test_sigterm_under_load_loses_nothing() -> None:
+    """Sessions at work go on to their end; then the process ends, and well."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        async with asyncio.timeout(3 * SECONDS), Service(bystander=_counting) as service:
+            command = (sys.executable, "-m", "rtproto", "proxy", "--listen", "127.0.0.1:0", "--drain", "30")
+            process = await asyncio.create_subprocess_exec(
+                *(*command, "--upstream", service.url, "--log-level", "error"),
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "OPENAI_API_KEY": "sk-ours"},
+            )
+            assert process.stdout
+            url = (await process.stdout.readline()).decode().split()[-1]
+            others = [asyncio.create_task(_bystand(url, stop)) for _ in range(20)]
+            await until(lambda: len(service.requests) == len(others))
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.5)
+            with pytest.raises(OSError, match="refused"):
+                await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0]))
+            assert process.returncode is None
+            stop.set()
+            assert min(await asyncio.gather(*others)) >= 20
+            assert await process.wait() == 0
+            await process.stdout.read()
+
+    asyncio.run(run())
