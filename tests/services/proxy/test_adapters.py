@@ -21,7 +21,7 @@ from rtproto import Frame, client, server, types
 from rtproto.services.proxy import Opening, Pipeline, Policy, Refused, Session
 from rtproto.services.proxy import starlette as on_starlette
 from rtproto.services.proxy import websockets as on_websockets
-from rtproto.services.proxy._pump import asked
+from rtproto.services.proxy.admission import asked
 from rtproto.services.proxy.limits import Limits
 from rtproto.testing import FakeRealtimeServer, Script
 

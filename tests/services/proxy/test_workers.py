@@ -189,14 +189,17 @@ async def main():
 
 if how == "crash":
     sys.exit(3)
-if how in ("stubborn", "hangup", "babble"):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if how in ("stubborn", "unprepared", "hangup", "half", "babble"):
+    if how != "unprepared":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with socket.socket(fileno=post.fd) as line:
         if how == "babble":
             line.sendall(b'{"counts":\\n')
-        if how == "stubborn":
+        if how == "half":
+            line.sendall(b'{"counts":')
+        if how in ("stubborn", "unprepared"):
             line.sendall(b'{"counts":{"sessions":1},"is_ready":true}\\n')
-        if how != "hangup":
+        if how not in ("hangup", "half"):
             time.sleep(60)
     time.sleep(60)
 asyncio.run(main())
@@ -343,6 +346,15 @@ def test_who_does_not_stop_is_killed_in_the_end(caplog: pytest.LogCaptureFixture
     assert ("workers killed", {"workers": 2}) in events(caplog)
 
 
+def test_who_does_not_listen_to_signals_does_not_end_well() -> None:
+    async def work() -> None:
+        async with at_work(1, "unprepared") as workers:
+            pass
+        assert not workers.is_clean
+
+    in_every_loop(work)
+
+
 def test_who_dies_at_once_is_started_again_and_not_at_once(caplog: pytest.LogCaptureFixture) -> None:
     def deaths() -> list[Any]:
         return [fields for event, fields in events(caplog) if event == "worker died"]
@@ -359,7 +371,7 @@ def test_who_dies_at_once_is_started_again_and_not_at_once(caplog: pytest.LogCap
     in_every_loop(work)
 
 
-@pytest.mark.parametrize("how", ["hangup", "babble"])
+@pytest.mark.parametrize("how", ["hangup", "half", "babble"])
 def test_who_says_no_more_is_killed_and_replaced(how: str, caplog: pytest.LogCaptureFixture) -> None:
     def deaths() -> list[Any]:
         return [fields for event, fields in events(caplog) if event == "worker died"]
@@ -391,9 +403,11 @@ def test_a_command_that_there_is_not_is_told(caplog: pytest.LogCaptureFixture) -
 
 def test_to_stop_before_they_have_begun_is_clean() -> None:
     async def work() -> None:
-        async with Workers(2, command()) as workers:
-            pass
-        assert workers.is_clean
+        for turns in range(6):  # of the event loop: it may be in the midst of starting them
+            async with Workers(2, command(), drain_seconds=60) as workers:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            assert workers.is_clean
         async with Workers(2, command()) as workers:
             await asyncio.sleep(0.05)  # they are, and do not listen to signals yet
         assert workers.is_clean

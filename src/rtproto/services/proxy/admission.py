@@ -9,14 +9,14 @@ import hmac
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from rtproto.services.proxy.opening import Refused
+from rtproto.services.proxy.opening import Opening, Refused
 
-__all__ = ["KEY_SUBPROTOCOL", "Admission", "hash_token", "new_token", "read_tokens", "token_of"]
+__all__ = ["KEY_SUBPROTOCOL", "Admission", "asked", "hash_token", "new_token", "read_tokens", "token_of"]
 
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 """What a browser, which sends no header of its own, puts before its token to make a subprotocol of it."""
@@ -26,6 +26,7 @@ _LINE = re.compile(rf"({_NAME.pattern}):([0-9a-fA-F]{{64}})")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 _AZURE = "api-key"
+_SECRETS = frozenset({"authorization", _AZURE, "cookie"})
 
 
 class Admission:
@@ -178,3 +179,21 @@ def token_of(
     bearer = credentials if scheme.lower() == "bearer" else ""
     shown = (bearer, api_key or "", *offered, *asked)
     return next((token.strip() for token in shown if token.strip()), None)
+
+
+def asked(path: str, query: str, headers: Iterable[tuple[str, str]]) -> Opening:
+    """What a client asks for, without what is a secret between it and us."""
+    pairs = [*headers]
+    offered = (
+        name.strip()
+        for key, value in pairs
+        if key.lower() == "sec-websocket-protocol"
+        for name in value.split(",")
+    )
+    opening = Opening(
+        path=path,
+        query=query,
+        headers={name: value for name, value in pairs if name.lower() not in _SECRETS},
+        subprotocols=tuple(name for name in offered if name and not name.startswith(KEY_SUBPROTOCOL)),
+    )
+    return opening.with_query("api-key", None) if opening.get("api-key") is not None else opening

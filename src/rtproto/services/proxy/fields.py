@@ -1,6 +1,6 @@
 """What a session's fields are is the operator's to say, and no update and no response says otherwise."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
@@ -56,7 +56,7 @@ class SessionFields(Guard):
         TypeError: a string stands for a collection.
     """
 
-    client_types = frozenset(_ROOTS)
+    client_types: Container[str] = frozenset(_ROOTS)
     """The events that say what a session's fields are."""
 
     def __init__(

@@ -12,7 +12,7 @@ they need not agree (one vendor leaves out a part, another counts more cached to
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -158,7 +158,7 @@ class UsageLedger(Policy):
     Put it last in the row. What another policy injects costs nothing, so it is not counted.
     """
 
-    server_types = frozenset(_KINDS)
+    server_types: Container[str] = frozenset(_KINDS)
 
     def __init__(
         self, on_usage: Callable[[Session, Usage], None] | None = None, *, max_clients: int = 10_000

@@ -1,6 +1,6 @@
 """A session has a model that is allowed, whoever asks for another, and wherever."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from typing import Any, Literal, cast
 
 from msgspec import UNSET
@@ -40,7 +40,7 @@ class ModelLock(Guard):
         TypeError: a string stands for a collection.
     """
 
-    client_types = frozenset({"session.update", "transcription_session.update"})
+    client_types: Container[str] = frozenset({"session.update", "transcription_session.update"})
     """The events that name a model."""
 
     def __init__(

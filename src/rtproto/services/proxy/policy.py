@@ -28,7 +28,7 @@ from rtproto.event_ids import new_event_id
 from rtproto.events import server
 from rtproto.frame import ClientFrame, Frame, ServerFrame, TranslationClientFrame, TranslationServerFrame
 from rtproto.services.proxy.counts import BINARY, MALFORMED, UNKNOWN, Counts
-from rtproto.services.proxy.opening import Opening, Surface
+from rtproto.services.proxy.opening import Opening, Refused, Surface
 from rtproto.types.faults import Error
 from rtproto.unknown import Unknown
 
@@ -154,10 +154,14 @@ class Pipeline:
         """What a client shall have asked for.
 
         Raises:
-            Refused: a policy does not let it in.
+            Refused: a policy does not let it in; that is counted.
         """
-        for policy in self.policies:
-            opening = policy.on_opening(opening)
+        try:
+            for policy in self.policies:
+                opening = policy.on_opening(opening)
+        except Refused as refused:
+            self.counts.refused[str(refused.status)] += 1
+            raise
         return opening
 
     def session(self, opening: Opening, shell: Shell) -> "Session":
@@ -238,6 +242,9 @@ class Session:
 
         What it raises closes the session, as what a hook raises.
         """
+        if self.is_over:
+            work.close()
+            return
         self._shell.start(self._guarded(work))
 
     # What its shell tells it

@@ -90,7 +90,7 @@ class _Side(Gathering):
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.is_open:
             self.flush()
-            self.close_seconds = self.relay.patience if self.waiting else _GOODBYE_SECONDS
+            self.close_seconds: float = self.relay.patience if self.waiting else _GOODBYE_SECONDS
         super().close(code, reason)
 
     # Backpressure
@@ -193,8 +193,8 @@ class Relay:
         self.counts: Counts = pipeline.counts
         self.session: Session | None = None
         """``None``: the service is not connected yet."""
-        self.client = _Client(self, limits.max_message_bytes)
-        self.service = _Service(self, limits.max_message_bytes)
+        self.client: _Client = _Client(self, limits.max_message_bytes)
+        self.service: _Service = _Service(self, limits.max_message_bytes)
         self.client.other, self.service.other = self.service, self.client
         self.turn: _Turn = _Turn(self.client, self.service, self.counts)
         """The turn of the event loop that is under way, or the next."""
@@ -339,8 +339,8 @@ class Relay:
         """The client's connection is over: so is the service's, in its words."""
         self.is_over = True
         self.service.close(*((code, reason) if self.client.was_told else _CLIENT_LEFT))
-        for task in self._tasks:
-            task.cancel()
+        for task in self._tasks:  # soon: not before its first step, where it could not clean up
+            asyncio.get_running_loop().call_soon(task.cancel)
         if self.session is not None:
             self.session.end()
         self.counts.sessions_open -= 1

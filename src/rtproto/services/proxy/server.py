@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 from rtproto._sockets import Connection, Listening, Refusal, Request, accept, listen, offered, refuse
-from rtproto.services.proxy.admission import KEY_SUBPROTOCOL, Admission, token_of
+from rtproto.services.proxy.admission import Admission, asked, token_of
 from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening, Refused
@@ -22,7 +22,6 @@ from rtproto.services.proxy.upstream import Upstream
 __all__ = ["Proxy"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
-_SECRETS = ("authorization", "api-key", "cookie")
 _GOING_AWAY = (1001, "going away")
 _GOODBYE_SECONDS = 2.0
 _LOOKS_PER_TIMEOUT = 4
@@ -115,21 +114,17 @@ class Proxy:
 
     def _enter(self, request: Request) -> Connection | Refusal:
         try:
-            return self._admit(_opening(request), _token(request), request)
+            return self._admit(request)
         except Refused as refused:
-            self.counts.refused[str(refused.status)] += 1
             _LOGGER.info("client refused", extra={"fields": {"status": refused.status}})
             return refuse(refused.status, _error(refused))
 
-    def _admit(self, opening: Opening, token: str | None, request: Request) -> Refusal:
-        if self.is_draining:
-            raise Refused(503, "going away")
-        if not opening.is_realtime:
-            raise Refused(404, "no such endpoint")
-        name = self._admission.enter(token, request.headers.get("Origin"))
+    def _admit(self, request: Request) -> Refusal:
+        token = _token(request)
+        opening, name = self._let_in(request, token)
         own = f"Bearer {token}" if token and name is None else None  # a token of ours is for nobody else
         try:
-            opening = self.pipeline.open(msgspec.structs.replace(opening, client=name))
+            opening = self.pipeline.open(opening)
             relay = Relay(
                 opening,
                 own_key=own,
@@ -146,6 +141,24 @@ class Proxy:
         self._none_left.clear()
         asyncio.get_running_loop().call_soon(self._look_after, relay)
         return accept(relay.client, request)
+
+    def _let_in(self, request: Request, token: str | None) -> tuple[Opening, str | None]:
+        """What a client asks for, and its name."""
+        try:
+            opening = self._asked(request)
+            name = self._admission.enter(token, request.headers.get("Origin"))
+        except Refused as refused:
+            self.counts.refused[str(refused.status)] += 1
+            raise
+        return msgspec.structs.replace(opening, client=name), name
+
+    def _asked(self, request: Request) -> Opening:
+        opening = _opening(request)
+        if self.is_draining:
+            raise Refused(503, "going away")
+        if not opening.is_realtime:
+            raise Refused(404, "no such endpoint")
+        return opening
 
     def _look_after(self, relay: Relay) -> None:
         """It asked for what is no WebSocket: then it never was a session."""
@@ -224,15 +237,11 @@ def _looked_at(relay: Relay, before: tuple[int, int]) -> tuple[int, int]:
 
 
 def _opening(request: Request) -> Opening:
-    """What a client asks for, without what is a secret between it and us."""
     try:
         path, _, query = request.path.decode("ascii").partition("?")
     except UnicodeDecodeError:
         raise Refused(400, "a path is ASCII") from None
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in _SECRETS}
-    protocols = tuple(name for name in offered(request) if not name.startswith(KEY_SUBPROTOCOL))
-    opening = Opening(path=path, query=query, headers=headers, subprotocols=protocols)
-    return opening.with_query("api-key", None) if opening.get("api-key") is not None else opening
+    return asked(path, query, request.headers.items())
 
 
 def _token(request: Request) -> str | None:
