@@ -1,6 +1,7 @@
 """``rtproto proxy`` runs a proxy until it is told to stop; no list of processes shows its key."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -206,13 +207,14 @@ async def serve(config: "Config", post: "Post | None" = None) -> bool:
     stop = told_to_stop()
     async with AsyncExitStack() as stack:
         proxy = _proxy(config, post, stack)
-        ask = _Asked(proxy.counts.snapshot, lambda: not proxy.is_draining)
+        ask = _Asked(proxy.counts.snapshot, lambda: proxy.is_ready)
+        if post is not None:  # first, so that it tells of the last session too
+            await stack.enter_async_context(reporting(post, *ask, stop.set))
         with _listening():
             await stack.enter_async_context(proxy)
         if post is None:
             await _announce(config, proxy.port, ask, stack)
-        else:
-            await stack.enter_async_context(reporting(post, *ask, stop.set))
+        gc.freeze()  # what is here now stays: the collector need not look at it again
         await until(stop)
         _LOGGER.info("draining", extra={"fields": {"sessions": proxy.counts.sessions_open}})
         await _unless(told_to_stop(), proxy.drain(config.drain_seconds))
@@ -273,7 +275,7 @@ def _fake_url(stack: AsyncExitStack) -> str:
     from rtproto.testing import FakeRealtimeServer  # noqa: PLC0415 - another extra
 
     fake = stack.enter_context(FakeRealtimeServer(record=False))  # in a thread of its own
-    return f"ws://127.0.0.1:{fake.port}"
+    return fake.upstream_url
 
 
 def _entry(config: "Config", post: "Post | None") -> "Entry":

@@ -81,6 +81,11 @@ class Proxy:
     # Where it is
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it is open, and takes new sessions."""
+        return self._listening is not None and not self.is_draining
+
+    @property
     def counts(self) -> Counts:
         """What it has counted."""
         return self.pipeline.counts
