@@ -312,7 +312,7 @@ class Gathering(Connection):
     def flush(self) -> None:
         """Send what was gathered; of a connection that is closing or closed, nothing."""
         gathered = self.gathered
-        if len(gathered) == 1:
+        if len(gathered) == 1 and self._is_open:
             self._transport.send(TEXT, gathered[0])
         elif gathered and self.is_open:
             self._transport.underlying_transport.write(self._framed(gathered))

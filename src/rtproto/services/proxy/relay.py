@@ -230,7 +230,7 @@ class Relay:
         self.counts.sessions_open += 1
         self.client.limit_writing(self.limits.high_water_bytes)
         self.client.pause_reading()
-        self._run(self._call())
+        self.start(self._call())
 
     async def _call(self) -> None:
         seconds = self.limits.handshake_seconds
@@ -296,9 +296,6 @@ class Relay:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it until the client is gone."""
-        self._run(work)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
