@@ -16,7 +16,19 @@ from rtproto.event_types import (
     TranslationServerEvent,
 )
 
-__all__ = ["Data", "as_bytes", "envelope", "probe_type", "read_envelope", "reject", "told", "types_of"]
+__all__ = [
+    "FRONTS",
+    "MIDST",
+    "Data",
+    "as_bytes",
+    "envelope",
+    "front_end",
+    "probe_type",
+    "read_envelope",
+    "reject",
+    "told",
+    "types_of",
+]
 
 Data: TypeAlias = bytes | bytearray | memoryview | str
 """One frame, as a WebSocket library hands it over."""
@@ -84,8 +96,11 @@ def reject(reason: str) -> NoReturn:
 
 _EVENTS = (RealtimeClientEvent, RealtimeServerEvent, TranslationClientEvent, TranslationServerEvent)
 _NAMES = {name.encode(): sys.intern(name.value) for events in _EVENTS for name in events}
-_FRONTS = {b'{"type":%b"%b"' % (space, name): _NAMES[name] for space in (b"", b" ") for name in _NAMES}
-_MIDST = slice(25, 35)
+FRONTS = {b'{"type":%b"%b"' % (space, name): _NAMES[name] for space in (b"", b" ") for name in _NAMES}
+"""The types of known events by how those begin: ``FRONTS[data[:front_end(data[MIDST])]]``.
+
+A table of one's own in this form saves a call of :func:`probe_type`, which is for what it does not have."""
+MIDST = slice(25, 35)
 
 
 def _ends() -> dict[bytes, int]:
@@ -94,17 +109,17 @@ def _ends() -> dict[bytes, int]:
     Of two that share them, as a delta and its ``done`` may, the delta has them.
     """
     ends: dict[bytes, int] = {}
-    for front in sorted(_FRONTS, key=lambda front: not front.endswith(b'.delta"')):
+    for front in sorted(FRONTS, key=lambda front: not front.endswith(b'.delta"')):
         space = b" " if front[8:9] == b" " else b""
-        midst = (b'%b,%b"event_id":%b"' % (front, space, space))[_MIDST]
-        if len(midst) == _MIDST.stop - _MIDST.start:
+        midst = (b'%b,%b"event_id":%b"' % (front, space, space))[MIDST]
+        if len(midst) == MIDST.stop - MIDST.start:
             ends.setdefault(midst, len(front))
     return ends
 
 
 _ENDS = _ends()
-_TEXT_FRONTS = {front.decode(): name for front, name in _FRONTS.items()}
-_end = _ENDS.get
+_TEXTFRONTS = {front.decode(): name for front, name in FRONTS.items()}
+front_end = _ENDS.get
 _text_end = {midst.decode(): end for midst, end in _ENDS.items()}.get
 
 _SPACE, _TEXT = rb"[ \t\r\n]*", rb'"[^"\\\x00-\x1f]*"'
@@ -126,10 +141,10 @@ def probe_type(data: Data) -> str:
     # Two slices, two lookups: the front as a whole proves it. To look for the quote takes a third more.
     try:
         if type(data) is bytes:
-            if end := _end(data[_MIDST]):
-                return _FRONTS[data[:end]]
-        elif type(data) is str and (end := _text_end(data[_MIDST])):
-            return _TEXT_FRONTS[data[:end]]
+            if end := front_end(data[MIDST]):
+                return FRONTS[data[:end]]
+        elif type(data) is str and (end := _text_end(data[MIDST])):
+            return _TEXTFRONTS[data[:end]]
     except KeyError:
         pass  # Another name shares these bytes.
     return _probe_name(data) or _probe_front(data) or _probe_all(data)

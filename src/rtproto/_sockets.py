@@ -55,6 +55,7 @@ TEXT, BINARY, PING, PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSM
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
 _BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
+_READ_BUFFER = 4096  # bytes at first: it grows with what comes, and a thousand sessions may be idle
 _ABNORMAL = 1006  # RFC 6455 §7.1.5: there was no close frame
 _NO_STATUS = 1005
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
@@ -78,10 +79,25 @@ class Connection(WSListener):
     1002. Everything runs in the event loop's thread, and nothing in a task.
     """
 
-    close_seconds: float = _CLOSE_SECONDS
-    """How long a goodbye may take, with all that was still to be sent before it."""
+    # With a dict of its own, each attribute of a subclass of picows's would cost five times as much.
+    __slots__ = (
+        "_end",
+        "_is_deaf",
+        "_is_open",
+        "_joined",
+        "_kind",
+        "_patience",
+        "_transport",
+        "close_seconds",
+        "is_paused",
+        "max_message_bytes",
+        "peers",
+        "was_told",
+    )
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self.close_seconds: float = _CLOSE_SECONDS
+        """How long a goodbye may take, with all that was still to be sent before it."""
         self.max_message_bytes = max_message_bytes
         self.is_paused: bool = False
         """Whether the peer reads more slowly than we write: what is sent now piles up here."""
@@ -297,6 +313,8 @@ def _framer(*, is_client_side: bool) -> tuple[_Gathered, WSTransport]:
 class Gathering(Connection):
     """A connection whose messages go out together, when it is told to flush: one write for many."""
 
+    __slots__ = ("_framer", "gathered")
+
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         super().__init__(max_message_bytes)
         self.gathered: list[bytes] = []
@@ -409,6 +427,7 @@ async def listen(  # noqa: PLR0913 - each has a default
         max_frame_size=max_message_bytes,
         enable_auto_pong=False,
         websocket_handshake_timeout=handshake_seconds,
+        read_buffer_init_size=_READ_BUFFER,
         ssl=tls,
         backlog=_BACKLOG,
         reuse_port=reuse_port or None,
@@ -472,6 +491,7 @@ async def connect(  # noqa: PLR0913 - each has a default
         url,
         extra_headers=headers,
         ssl_context=tls,
+        read_buffer_init_size=_READ_BUFFER,
         websocket_handshake_timeout=handshake_seconds,
         max_frame_size=connection.max_message_bytes,
         enable_auto_pong=False,

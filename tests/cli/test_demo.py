@@ -1,15 +1,12 @@
 """The demo runs with its extras alone, ends by itself, and fails where it could only boast."""
 
-import fcntl
 import io
 import math
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -103,12 +100,20 @@ def test_its_figures_are_the_proxys_and_the_clients() -> None:
     assert len(seen.times) > 3
 
 
+def test_it_speaks_at_the_pace_of_speech() -> None:
+    fake = session.service(10)
+    assert not session.hold(fake, speed=10).problems
+    appends = [frame for frame in fake.sessions[0].frames if b"input_audio_buffer.append" in frame.raw[:40]]
+    first, last = (appends[at].timestamp or 0.0 for at in (0, 69))
+    assert last - first > 0.9 * 69 * 0.020 / 10
+
+
 def test_a_hiccup_of_the_machine_is_one_time_of_many() -> None:
     seen = session.Held(Counts(), session.Caller(1))
     for seconds, frames in ((2e-3, 2), (5.0, 1), (0.1, 0)):
         seen.counts.note_added(seconds, frames)
-        seen.note_time()
-    seen.note_time()
+        seen.timed()
+    seen.timed()
     assert seen.times == pytest.approx([1e-3, 5.0])
 
 
@@ -155,6 +160,10 @@ def test_it_fits_the_terminal(width: int, height: int) -> None:
 
 def on_a_terminal(*command: str, width: int, height: int) -> tuple[int, str]:
     """Run it there; its exit status, and all that was drawn."""
+    import fcntl  # noqa: PLC0415 - Windows has none of these
+    import pty  # noqa: PLC0415 - as above
+    import termios  # noqa: PLC0415 - as above
+
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}

@@ -72,6 +72,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     """Turns of the event loop by how long the proxy had their frames, one turn in eight; see ``BUCKETS``."""
     added_seconds: float = 0.0
     """All of that together."""
+    looked_seconds: float = 0.0
+    """What of it went to sessions: types, counts, policies. The rest is writing."""
     added_frames: int = 0
     """The frames in these turns."""
     policy_errors: dict[str, int] = {}
@@ -116,13 +118,15 @@ class Counts:
         self.backpressure_seconds: dict[str, float] = {"client": 0.0, "upstream": 0.0}
         self.added: list[int] = [0] * BUCKETS
         self.added_seconds: float = 0.0
+        self.looked_seconds: float = 0.0
         self.added_frames: int = 0
         self.policy_errors: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
         self.recorded: Counter[str] = Counter()
 
-    def note_added(self, seconds: float, frames: int) -> None:
-        """A turn's frames were kept for so long."""
+    def note_added(self, frames: int, looked: float, seconds: float) -> None:
+        """A turn's frames were kept for so many seconds, for some of which they were looked at."""
+        self.looked_seconds += looked
         self.added_seconds += seconds
         self.added_frames += frames
         self.added[min(int(seconds * 1e6).bit_length(), BUCKETS - 1)] += 1
@@ -143,6 +147,7 @@ class Counts:
             backpressure_seconds=dict(self.backpressure_seconds),
             added=[*self.added],
             added_seconds=self.added_seconds,
+            looked_seconds=self.looked_seconds,
             added_frames=self.added_frames,
             policy_errors=dict(self.policy_errors),
             tokens=dict(self.tokens),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from rtproto._sockets import BINARY, PING, PONG, TEXT, Frame, Gathering, HandshakeError, Transport, connect
 from rtproto.capture import Direction
@@ -32,12 +32,16 @@ class _Side(Gathering):
 
     name: str
 
+    __slots__ = ("_congested_since", "_early", "_stalled", "came", "other", "relay", "take")
+
     def __init__(self, relay: "Relay", max_message_bytes: int) -> None:
         super().__init__(max_message_bytes)
         self.relay = relay
         self.other: _Side
-        self.take: Callable[[bytes], None] = self.keep
-        self.turn: _Turn
+        self.came: list[bytes] = []
+        """The text messages of this turn that are not handed over yet."""
+        self.take: Callable[..., None] = self.keep
+        """What they are handed over to."""
         self._early: list[Callable[[], None]] = []
         self._congested_since = 0.0
         self._stalled: asyncio.TimerHandle | None = None
@@ -45,15 +49,19 @@ class _Side(Gathering):
     # The hot path: one whole text message needs no more than this.
 
     def on_ws_frame(self, transport: Transport, frame: Frame) -> None:
-        turn = self.turn
-        if turn.is_timed and not turn.began:
-            turn.began = perf_counter()
         if frame.msg_type is TEXT and frame.fin and self._joined is None and self._is_open and not frame.rsv1:
-            self.take(frame.get_payload_as_bytes())
+            self.came.append(frame.get_payload_as_bytes())
         else:
+            self.hand_over()
             super().on_ws_frame(transport, frame)
         if frame.last_in_buffer:
-            turn.over()
+            self.relay.turn_over(self)
+
+    def hand_over(self) -> None:
+        """Hand over what came."""
+        if self.came:
+            came, self.came = self.came, []
+            self.take(*came)
 
     def text(self, data: bytes) -> None:
         self.take(data)
@@ -76,11 +84,11 @@ class _Side(Gathering):
 
     # Before there is a session
 
-    def keep(self, data: bytes) -> None:
+    def keep(self, *messages: bytes) -> None:
         """Reading is paused until the service is there: this was read before."""
-        self._early.append(partial(self.text, data))
+        self._early.extend(partial(self.text, data) for data in messages)
 
-    def begin(self, take: Callable[[bytes], None]) -> None:
+    def begin(self, take: Callable[..., None]) -> None:
         """Hand over what comes, and what has come."""
         self.take = take
         for deliver in self._early:
@@ -90,7 +98,7 @@ class _Side(Gathering):
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.is_open:
             self.flush()
-            self.close_seconds: float = self.relay.patience if self.waiting else _GOODBYE_SECONDS
+            self.close_seconds = self.relay.patience if self.waiting else _GOODBYE_SECONDS
         super().close(code, reason)
 
     # Backpressure
@@ -119,6 +127,7 @@ class _Side(Gathering):
 
 class _Client(_Side):
     name = "client"
+    __slots__ = ()
 
     def opened(self) -> None:
         self.relay.entered()
@@ -130,6 +139,7 @@ class _Client(_Side):
 
 class _Service(_Side):
     name = "upstream"
+    __slots__ = ()
 
     def opened(self) -> None:
         self.relay.connected()
@@ -140,38 +150,6 @@ class _Service(_Side):
 
 
 _SPEAKERS: dict[str, Direction] = {"client": "client", "upstream": "server"}
-
-
-class _Turn:
-    """What both connections do in one turn of the event loop. One in eight is timed: a clock costs, too."""
-
-    __slots__ = ("_client", "_counts", "_service", "_to_client", "_to_service", "began", "is_timed", "number")
-
-    def __init__(self, client: _Side, service: _Side, counts: Counts) -> None:
-        self._client, self._service, self._counts = client, service, counts
-        self._to_client, self._to_service = client.gathered, service.gathered
-        self.number: int = 0
-        self.is_timed: bool = True
-        self.began: float = 0.0
-
-    def over(self) -> None:
-        """All that was read is handed over: write what came of it."""
-        if self.is_timed:
-            self._over_timed()
-            return
-        if self._to_client:
-            self._client.flush()
-        if self._to_service:
-            self._service.flush()
-        self.number += 1
-        self.is_timed = not self.number & _UNTIMED
-
-    def _over_timed(self) -> None:
-        frames = len(self._to_client) + len(self._to_service)
-        self.is_timed = False
-        self.over()
-        self._counts.note_added(perf_counter() - self.began, frames)
-        self.began = 0.0
 
 
 class Relay:
@@ -196,9 +174,8 @@ class Relay:
         self.client: _Client = _Client(self, limits.max_message_bytes)
         self.service: _Service = _Service(self, limits.max_message_bytes)
         self.client.other, self.service.other = self.service, self.client
-        self.turn: _Turn = _Turn(self.client, self.service, self.counts)
-        """The turn of the event loop that is under way, or the next."""
-        self.client.turn = self.service.turn = self.turn
+        self.turns: int = 0
+        """In how many turns of the event loop something came."""
         self.to_client: Callable[[bytes], None] = self.client.gathered.append
         """Send a text message to the client, with the next flush."""
         self.to_upstream: Callable[[bytes], None] = self.service.gathered.append
@@ -265,11 +242,38 @@ class Relay:
         self.client.resume_reading()
         self.hurry()
 
-    def _from_client(self, data: bytes) -> None:
-        if data.isascii() or _is_utf8(data):
-            self.session.from_client(data)  # type: ignore[union-attr]
+    def _from_client(self, *messages: bytes) -> None:
+        session = cast("Session", self.session)
+        for data in messages:
+            if not (data.isascii() or _is_utf8(data)):
+                self.client.close(1007, "text that is no UTF-8")
+                return
+            session.from_client(data)
+
+    # A turn of the event loop
+
+    def turn_over(self, side: _Side) -> None:
+        """All that is there was read: hand it over, and write what came of it.
+
+        One turn in eight is timed: a clock costs, too.
+        """
+        self.turns += 1
+        if self.turns & _UNTIMED:
+            side.hand_over()
+            if self.client.gathered:
+                self.client.flush()
+            if self.service.gathered:
+                self.service.flush()
         else:
-            self.client.close(1007, "text that is no UTF-8")
+            self._timed(side)
+
+    def _timed(self, side: _Side) -> None:
+        frames, began = len(side.came), perf_counter()
+        side.hand_over()
+        handed_over = perf_counter()
+        self.client.flush()
+        self.service.flush()
+        self.counts.note_added(frames, handed_over - began, perf_counter() - began)
 
     # What a session asks for
 

@@ -238,7 +238,7 @@ class Proxy:
 def _looked_at(relay: Relay, before: tuple[int, int]) -> tuple[int, int]:
     """The turn it is at, and how many looks in a row have found it there."""
     number, times = before
-    return (number, times + 1) if relay.turn.number == number else (relay.turn.number, 0)
+    return (number, times + 1) if relay.turns == number else (relay.turns, 0)
 
 
 def _opening(request: Request) -> Opening:
