@@ -57,6 +57,7 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "-m", "bench.report", *quick)
     if sys.platform == "linux":
         session.run("python", "-m", "bench.load", "--quick")
+        session.run("python", "-m", "bench.proxy", "--quick")
 
 
 @nox.session(default=False)

@@ -111,10 +111,10 @@ def test_it_speaks_at_the_pace_of_speech() -> None:
 def test_a_hiccup_of_the_machine_is_one_time_of_many() -> None:
     seen = session.Held(Counts(), session.Caller(1))
     for seconds, frames in ((2e-3, 2), (5.0, 1), (0.1, 0)):
-        seen.counts.note_added(seconds, frames)
+        seen.counts.note_added(frames, seconds / 2, seconds)
         seen.timed()
     seen.timed()
-    assert seen.times == pytest.approx([1e-3, 5.0])
+    assert seen.times == [(0.5e-3, 1e-3), (2.5, 5.0)]
 
 
 # Where it runs --------------------------------------------------------------------------------

@@ -174,16 +174,17 @@ class Held:
     """The client."""
     arrived: dict[Direction, tuple[int, int]] = field(default_factory=dict[Direction, tuple[int, int]])
     """When it is over, by who sent them: frames that came out of the proxy as they went in, and all."""
-    times: list[float] = field(default_factory=list[float])
-    """Seconds per frame in the proxy, of each turn that it timed."""
-    _timed: tuple[float, int] = (0.0, 0)
+    times: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """Of each turn that the proxy timed, seconds per frame: in rtproto, and with the writing."""
+    _timed: tuple[float, float, int] = (0.0, 0.0, 0)
 
     def timed(self) -> Self:
         """Itself, with what the proxy has timed since the last time: the sum would tell of every hiccup."""
-        before, self._timed = self._timed, (self.counts.added_seconds, self.counts.added_frames)
-        seconds, frames = (now - then for now, then in zip(self._timed, before, strict=True))
+        counts, before = self.counts, self._timed
+        self._timed = (counts.looked_seconds, counts.added_seconds, counts.added_frames)
+        looked, added, frames = (now - then for now, then in zip(self._timed, before, strict=True))
         if frames:
-            self.times.append(seconds / frames)
+            self.times.append((looked / frames, added / frames))
         return self
 
     @property

@@ -178,8 +178,10 @@ def _facts(held: "Held") -> Iterator[Text]:
     """What is measured, while it runs and in the end."""
     counts, audio = held.counts.snapshot(), held.caller.tally.audio_seconds
     sizes = {side: sum(counts.bytes.get(side, {}).values()) for side in SIDES}
-    spent = f"{1e6 * median(held.times):.0f} µs" if held.times else "…"
-    yield _line("time", f"{spent} per frame in the proxy, from read to written (the median)")
+    looked, added = (1e6 * median(times) for times in zip(*held.times or [(0, 0)], strict=True))
+    yield _line(
+        "time", f"{looked:.1f} µs per frame in rtproto, {added:.0f} µs from read to written (medians)"
+    )
     yield _line("bytes", f"{sizes['client']:,} from the client, {sizes['server']:,} from the service")
     yield _line(
         "audio", f"{audio['client']:.1f} s heard from the client, {audio['server']:.1f} s spoken to it"
