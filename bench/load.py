@@ -32,7 +32,7 @@ from rtproto._sockets import Connection, new_loop
 from rtproto.testing import FakeRealtimeServer
 from rtproto.testing.session import FakeSession
 
-__all__ = ["main"]
+__all__ = ["has_core", "main"]
 
 _LATEST = 0.25  # seconds
 _APART = 0.0105  # seconds: of 200 sessions no two have their deltas at the same moment

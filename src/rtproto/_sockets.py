@@ -98,14 +98,17 @@ class Connection(WSListener):
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.close_seconds: float = _CLOSE_SECONDS
         """How long a goodbye may take, with all that was still to be sent before it."""
-        self.max_message_bytes = max_message_bytes
+        self.max_message_bytes: int = max_message_bytes
+        """The longest message taken, in bytes."""
         self.is_paused: bool = False
         """Whether the peer reads more slowly than we write: what is sent now piles up here."""
         self.peers: set[Connection] = set()
         """Where it is as long as it lasts: every connection that came in by the same port."""
         self.was_told: bool = False
         """Whether it was the peer that said goodbye first."""
-        self._is_open = self._is_deaf = False
+        self._is_open: bool = False
+        self._is_deaf: bool = False
+        self._transport: WSTransport
         self._joined: bytearray | None = None  # what has come of a message in fragments
         self._kind = WSMsgType.TEXT
         self._end: tuple[int, str] | None = None
@@ -211,6 +214,7 @@ class Connection(WSListener):
             self._transport.send_close(cast("WSCloseCode", code), shortened)
 
     def _break_off_later(self) -> None:
+        self._transport.underlying_transport.resume_reading()  # for the answer
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self.close_seconds, self._transport.disconnect, False)
 
@@ -459,9 +463,10 @@ def page(body: bytes, content_type: str = "text/plain; charset=utf-8") -> Refusa
     return Refusal(WSUpgradeResponse.create_ok_response(body, {"Content-Type": content_type}), None)
 
 
-def refuse(status: int, body: bytes) -> Refusal:
+def refuse(status: int, body: bytes, content_type: str = "application/json") -> Refusal:
     """Answer by an HTTP error, 400 or above."""
-    return Refusal(WSUpgradeResponse.create_error_response(status, body), None)
+    headers = {"Content-Type": content_type}
+    return Refusal(WSUpgradeResponse.create_error_response(status, body, headers), None)
 
 
 # Calling --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.metrics import MetricsServer, exposition
 from rtproto.services.proxy.model import ModelLock
 from rtproto.services.proxy.opening import Opening, Refused, Surface
-from rtproto.services.proxy.policy import ALL, Outcome, Pipeline, Policy, Session, Shell
+from rtproto.services.proxy.policy import ALL, Outcome, Pipeline, Policy, Sent, Session, Shell
 from rtproto.services.proxy.recorder import Recorder
 from rtproto.services.proxy.server import Proxy
 from rtproto.services.proxy.tools import Tools
@@ -39,6 +39,7 @@ __all__ = [
     "Recorder",
     "Refused",
     "Row",
+    "Sent",
     "Session",
     "SessionFields",
     "Shell",

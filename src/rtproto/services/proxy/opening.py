@@ -16,9 +16,15 @@ _PATH = re.compile(r"(?:/(?!\.\.?/)[A-Za-z0-9._~-]+)*/realtime(?:/translations)?
 
 
 class Refused(Exception):
-    """A client is not let in; it is answered by HTTP."""
+    """A client is not let in; it is answered by HTTP.
+
+    Raises:
+        ValueError: the status is none of an error, from 400 to 599.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
+        if not 400 <= status < 600:
+            raise ValueError("a refusal's status is from 400 to 599")
         super().__init__(reason)
         self.status = status
         """The HTTP status, 400 or above."""
@@ -53,6 +59,10 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         if value is not None:
             pairs.append(f"{quote(name, safe='')}={quote(value, safe='')}")
         return msgspec.structs.replace(self, query="&".join(pairs))
+
+    def with_client(self, name: str | None) -> Self:
+        """With the name of who asks, where you have found that out yourself."""
+        return msgspec.structs.replace(self, client=name)
 
     def with_header(self, name: str, value: str) -> Self:
         """With one header set, whatever the case of its name."""

@@ -14,6 +14,7 @@ A session is told what came (:meth:`Session.from_client`, :meth:`Session.from_up
 
 import logging
 from collections.abc import Container, Coroutine, Iterable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from secrets import token_hex
 from traceback import extract_tb
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -32,11 +33,14 @@ from rtproto.services.proxy.opening import Opening, Refused, Surface
 from rtproto.types.faults import Error
 from rtproto.unknown import Unknown
 
-__all__ = ["ALL", "Outcome", "Pipeline", "Policy", "Session", "Shell"]
+__all__ = ["ALL", "Outcome", "Pipeline", "Policy", "Sent", "Session", "Shell"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
 
-Outcome: TypeAlias = Frame[Any] | Iterable[Frame[Any]] | None
+Sent: TypeAlias = Frame[Any] | Event | Unknown
+"""What a policy may send: a frame, or an event, which becomes one."""
+
+Outcome: TypeAlias = Sent | Iterable[Sent] | None
 """What goes on in place of a frame: itself, another, several in order, or none."""
 
 
@@ -139,6 +143,13 @@ class Pipeline:
     """The policies of a proxy and what it counts: one for all its sessions."""
 
     def __init__(self, policies: Sequence[Policy] = (), counts: Counts | None = None) -> None:
+        """Policies, the first nearest to the client.
+
+        Raises:
+            TypeError: one of them is no policy, or its hooks are coroutines, or its types a string.
+        """
+        for policy in policies:
+            _check(policy)
         self.policies: tuple[Policy, ...] = tuple(policies)
         """Them, the first nearest to the client."""
         self.counts: Counts = counts or Counts()
@@ -163,17 +174,53 @@ class Pipeline:
         """
         try:
             for policy in self.policies:
-                opening = policy.on_opening(opening)
+                opening = self._opened(policy, opening)
         except Refused as refused:
             self.counts.refused[str(refused.status)] += 1
             raise
         return opening
 
-    def session(self, opening: Opening, shell: Shell) -> "Session":
-        """A session whose service is connected: every policy is told that it begins."""
-        session = Session(self, opening, shell)
+    def _opened(self, policy: Policy, opening: Opening) -> Opening:
+        try:
+            return _opened(policy, opening)
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001 - a policy may raise anything
+            self.note_failure(type(policy).__name__, error, "on_opening")
+        raise Refused(500, "the proxy failed")
+
+    def note_failure(self, policy: str, error: Exception, at: str, session: str | None = None) -> None:
+        """A policy raised: who and where is told; not what, which may quote a frame."""
+        *_, (file, line, *_) = extract_tb(error.__traceback__) or (("", 0),)
+        self.counts.policy_errors[policy] += 1
+        fields = {
+            "session": session,
+            "policy": policy,
+            "at": shown(at),
+            "error": type(error).__name__,
+            "file": file,
+            "line": line,
+        }
+        _LOGGER.error("policy failed", extra={"fields": fields})
+
+    def session(self, opening: Opening, shell: Shell, *, id: str | None = None) -> "Session":
+        """A session whose service is connected: every policy is told that it begins.
+
+        Args:
+            opening: what :meth:`open` gave.
+            shell: who owns the sockets.
+            id: its name in logs; ``None``: one at random.
+        """
+        session = Session(self, opening, shell, id or token_hex(8))
         session.begin()
         return session
+
+
+def _opened(policy: Policy, opening: Opening) -> Opening:
+    left = policy.on_opening(opening)
+    if not isinstance(left, Opening):  # pyright: ignore[reportUnnecessaryIsInstance] - a first slip
+        raise TypeError("on_opening gives an Opening")
+    return left
 
 
 def _by_front(rows: Mapping[str, Row]) -> Mapping[bytes, Row]:
@@ -190,8 +237,8 @@ _FRAMES: Mapping[Surface, Mapping[Direction, type[Frame[Any]]]] = {
 class Session:
     """One client's session, as policies see it."""
 
-    def __init__(self, pipeline: Pipeline, opening: Opening, shell: Shell) -> None:
-        self.id: str = token_hex(8)
+    def __init__(self, pipeline: Pipeline, opening: Opening, shell: Shell, id: str) -> None:
+        self.id: str = id
         """Its name in logs; nobody else knows it."""
         self.opening: Opening = opening
         """What the client asked for, as policies left it."""
@@ -204,7 +251,7 @@ class Session:
         self.is_over: bool = False
         """Whether it has ended: then nothing is sent any more."""
         self._is_closing = False
-        self._held: list[tuple[Direction, Event | Frame[Any] | Unknown]] | None = None
+        self._held: list[tuple[Direction, Sent]] | None = None
         self._pipeline = pipeline
         self._shell = shell
         self._rows = {side: pipeline.counts.rows[side] for side in _SIDES}
@@ -218,12 +265,20 @@ class Session:
 
     # What a policy may do
 
-    def send_to_client(self, event: Event | Frame[Any] | Unknown) -> None:
-        """Send an event that the service did not; policies see it by ``on_injected`` only."""
+    def send_to_client(self, event: Sent) -> None:
+        """Send an event that the service did not; policies see it by ``on_injected`` only.
+
+        Raises:
+            TypeError: it is no event and no frame.
+        """
         self._inject("server", event)
 
-    def send_to_upstream(self, event: Event | Frame[Any] | Unknown) -> None:
-        """Send an event that the client did not; policies see it by ``on_injected`` only."""
+    def send_to_upstream(self, event: Sent) -> None:
+        """Send an event that the client did not; policies see it by ``on_injected`` only.
+
+        Raises:
+            TypeError: it is no event and no frame.
+        """
         self._inject("client", event)
 
     def refuse(self, frame: Frame[Any] | None, code: str, message: str, *, param: str | None = None) -> None:
@@ -243,7 +298,13 @@ class Session:
         self.send_to_client(server.Error(event_id=new_event_id(), error=error))
 
     def close(self, code: int, reason: str) -> None:
-        """End it; both sides are told this code and reason."""
+        """End it; both sides are told this code and reason.
+
+        Raises:
+            ValueError: a peer may not say that code (RFC 6455 §7.4).
+        """
+        if code not in _CODES:
+            raise ValueError("a close code is 1000 to 1003, 1007 to 1014, or 3000 to 4999")
         self._is_closing = True
         self._shell.close(code, reason)
 
@@ -251,10 +312,13 @@ class Session:
         """Run a coroutine beside it, in the event loop; it is cancelled when the session is over.
 
         What it raises closes the session, as what a hook raises.
+
+        Raises:
+            RuntimeError: the session is over, as in ``on_closed``: what is to outlive it is a task of yours.
         """
         if self.is_over:
             work.close()
-            return
+            raise RuntimeError("the session is over")
         self._shell.start(self._guarded(work))
 
     # What its shell tells it. The hot path is written out: a message that nobody asked for is looked up by
@@ -358,9 +422,13 @@ class Session:
             except Exception as error:  # noqa: BLE001 - a policy may raise anything
                 self._failed(policy, error, frame.type)
                 return
-        send = self._send[direction]
-        for left in frames:
-            send(bytes(left))
+        try:
+            messages = [_bytes(left) for left in frames]
+        except Exception as error:  # noqa: BLE001 - a frame of a policy's own may be no Unicode
+            self._failed(None, error, frame.type)
+            return
+        for message in messages:
+            self._send[direction](message)
 
     def _row(self, direction: Direction) -> Sequence[Policy]:
         policies = self._pipeline.policies
@@ -377,7 +445,11 @@ class Session:
         outcome = hook(self, frame)
         if outcome is None:
             return ()
-        return (outcome,) if isinstance(outcome, Frame) else outcome
+        several = (outcome,) if isinstance(outcome, _SENT) else outcome
+        return [self._as_frame(direction, each) for each in several]
+
+    def _as_frame(self, direction: Direction, sent: Sent) -> Frame[Any]:
+        return sent if isinstance(sent, Frame) else self._frames[direction](_bytes(sent))
 
     def _strained(
         self, hook: Literal["on_malformed", "on_binary"], direction: Direction, data: bytes
@@ -394,13 +466,13 @@ class Session:
                 return None
         return left
 
-    def _inject(self, direction: Direction, event: Event | Frame[Any] | Unknown) -> None:
+    def _inject(self, direction: Direction, event: Sent) -> None:
+        data = _bytes(event)
         if self._held is not None:
             self._held.append((direction, event))
             return
         if self.is_over:
             return
-        data = bytes(event) if isinstance(event, Frame) else encode(event)
         for policy in self._pipeline.policies:
             try:
                 policy.on_injected(self, direction, data)
@@ -421,23 +493,40 @@ class Session:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - as above
-            self._failed(None, error, "a coroutine of a policy")
+            self._failed(None, error, getattr(work, "__qualname__", "a coroutine"))
 
     def _failed(self, policy: Policy | None, error: Exception, at: str) -> None:
-        """A policy raised: who and where is told; not what, which may quote the frame."""
         name = type(policy).__name__ if policy else at
-        *_, (file, line, *_) = extract_tb(error.__traceback__) or (("", 0),)
-        self.counts.policy_errors[name] += 1
-        fields = {
-            "session": self.id,
-            "policy": name,
-            "at": shown(at),
-            "error": type(error).__name__,
-            "file": file,
-            "line": line,
-        }
-        _LOGGER.error("policy failed", extra={"fields": fields})
+        self._pipeline.note_failure(name, error, at, self.id)
         self.close(1011, f"{name} failed")
+
+
+_SENT = (Frame, Event, Unknown)
+
+
+def _bytes(sent: Sent) -> bytes:
+    """What goes over the wire; raises ``TypeError`` for what is no event, as text and bytes are none."""
+    if isinstance(sent, Frame):
+        return bytes(sent)
+    if isinstance(sent, _SENT):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+        return encode(sent)
+    raise TypeError(f"what is sent is an event or a frame, not {type(sent).__name__}")
+
+
+_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+_HOOKS = tuple(name for name in vars(Policy) if name.startswith("on_"))
+
+
+def _check(policy: object) -> None:
+    """Whether it is what it should be; a slip that would be found out at the first session, or never."""
+    name = type(policy).__name__
+    if not isinstance(policy, Policy):
+        raise TypeError(f"a policy is an instance of a subclass of Policy, not {name}")
+    if isinstance(policy.client_types, str) or isinstance(policy.server_types, str):
+        raise TypeError(f"{name}: types are a collection of names, not one name")
+    for hook in _HOOKS:
+        if iscoroutinefunction(getattr(policy, hook)):
+            raise TypeError(f"{name}.{hook} is a plain function: session.start() runs a coroutine")
 
 
 _SIDES: tuple[Direction, ...] = ("client", "server")

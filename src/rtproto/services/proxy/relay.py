@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
+from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
@@ -36,7 +37,7 @@ class _Side(Gathering):
 
     def __init__(self, relay: "Relay", max_message_bytes: int) -> None:
         super().__init__(max_message_bytes)
-        self.relay = relay
+        self.relay: Relay = relay
         self.other: _Side
         self.came: list[bytes] = []
         """The text messages of this turn that are not handed over yet."""
@@ -166,6 +167,8 @@ class Relay:
         on_left: Callable[["Relay"], object],
         on_over: Callable[["Relay"], object],
     ) -> None:
+        self.id: str = token_hex(8)
+        """The session's name in logs."""
         self.opening = opening
         self.limits = limits
         self.counts: Counts = pipeline.counts
@@ -203,6 +206,8 @@ class Relay:
         """The client is there: call the service, and let the client wait until it answers."""
         self.was_entered = True
         self._open_sides.add(self.client)
+        fields = {"session": self.id, "client": self.opening.client, "surface": self.opening.surface}
+        _LOGGER.info("session opened", extra={"fields": fields})
         self.counts.sessions += 1
         self.counts.sessions_open += 1
         self.client.limit_writing(self.limits.high_water_bytes)
@@ -221,13 +226,11 @@ class Relay:
                     tls=self._upstream.tls,
                     handshake_seconds=seconds,
                 )
-        except HandshakeError as refusal:
-            status = refusal.response.status if refusal.response else 0
-            self.close(1011, f"upstream refused: HTTP {int(status)}" if status else "upstream: no WebSocket")
-        except TimeoutError:
-            self.close(1011, "upstream did not answer")
-        except OSError:
-            self.close(1011, "upstream unreachable")
+        except (HandshakeError, OSError) as refusal:
+            why = _why(refusal)
+            fields = {"session": self.id, "why": why, "error": type(refusal).__name__}
+            _LOGGER.warning("upstream failed", extra={"fields": fields})
+            self.close(1011, why)
 
     def connected(self) -> None:
         """The service is there."""
@@ -236,7 +239,7 @@ class Relay:
             self.service.close(*_CLIENT_LEFT)
             return
         self.service.limit_writing(self.limits.high_water_bytes)
-        self.session = self._pipeline.session(self.opening, self)
+        self.session = self._pipeline.session(self.opening, self, id=self.id)
         self.service.begin(self.session.from_upstream)
         self.client.begin(self._from_client)
         self.client.resume_reading()
@@ -355,17 +358,30 @@ class Relay:
         if not self._open_sides:
             self._on_over(self)
 
+    def _who_ended_it(self, code: int) -> str:
+        if self.client.was_told or code == _ABNORMAL:
+            return "client"
+        return "upstream" if self.service.was_told else "proxy"
+
     def _log(self, code: int) -> None:
         fields = {
-            "session": self.session.id if self.session else None,
+            "session": self.id,
             "client": self.opening.client,
             "surface": self.opening.surface,
             "code": code,
-            "by": "client" if self.client.was_told else "upstream" if self.service.was_told else "proxy",
+            "by": self._who_ended_it(code),
             "why": self._why or None,
             "seconds": round(perf_counter() - self._since, 3),
         }
         _LOGGER.info("session closed", extra={"fields": fields})
+
+
+def _why(refusal: HandshakeError | OSError) -> str:
+    """Why there is no service, in words for a client."""
+    if isinstance(refusal, HandshakeError):
+        status = refusal.response.status if refusal.response else 0
+        return f"upstream refused: HTTP {int(status)}" if status else "upstream: no WebSocket"
+    return "upstream did not answer" if isinstance(refusal, TimeoutError) else "upstream unreachable"
 
 
 _CLIENT_LEFT = (1001, "client went away")

@@ -121,7 +121,8 @@ class Proxy:
         try:
             return self._admit(request)
         except Refused as refused:
-            _LOGGER.info("client refused", extra={"fields": {"status": refused.status}})
+            fields = {"status": refused.status, "why": refused.reason}
+            _LOGGER.info("client refused", extra={"fields": fields})
             return refuse(refused.status, _error(refused))
 
     def _admit(self, request: Request) -> Refusal:
@@ -159,6 +160,8 @@ class Proxy:
 
     def _asked(self, request: Request) -> Opening:
         opening = _opening(request)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Refused(426, "this is for WebSockets")
         if self.is_draining:
             raise Refused(503, "going away")
         if not opening.is_realtime:
