@@ -1,4 +1,7 @@
-"""A proxy in FastAPI with a tool of which clients see nothing: ``python examples/proxy_fastapi.py URL``.
+"""A proxy in FastAPI with a tool that clients need not know: ``python examples/proxy_fastapi.py URL``.
+
+They see no call and no output of it; what they see is a response that ends empty, and then another that they
+did not ask for. Who asks for another model is not let in.
 
 The URL is the service's, ``wss://api.openai.com/v1/realtime``, and the key is in ``OPENAI_API_KEY``. Without
 a URL it serves one session, of a fake service. What it prints is the ``base_url`` for the official SDK.
@@ -14,8 +17,8 @@ import uvicorn
 from fastapi import FastAPI, WebSocket
 from websockets.asyncio.client import connect
 
-from rtproto.services.proxy import Pipeline
-from rtproto.services.proxy.starlette import opening_of, relay
+from rtproto.services.proxy import ModelLock, Pipeline, Refused, Session
+from rtproto.services.proxy.starlette import opening_of, refuse, relay
 from rtproto.services.proxy.tools import Tools
 from rtproto.testing import Call, FakeRealtimeServer, Script
 
@@ -24,16 +27,18 @@ LONGEST = 24 * 2**20  # an append of 15 MiB, in base64
 SCRIPT = Script(Call("get_weather", {"city": "Oslo"}), lambda turn: f"I hear: {turn.tool_output}")
 
 
-async def get_weather(arguments: dict[str, Any]) -> object:
-    """What a tool gives is text, or becomes JSON."""
+async def get_weather(session: Session, arguments: dict[str, Any]) -> object:  # noqa: ARG001 - for all alike
+    """What a tool gives is text, or becomes JSON; who asks is in ``session.opening.client``."""
     return {"city": arguments["city"], "sky": "fog"}
 
 
 async def main(*urls: str) -> None:
     """Serve the first of these, or a fake."""
     app = FastAPI()
+    app.add_exception_handler(Refused, refuse)
     config = uvicorn.Config(app, log_level="warning", ws="websockets-sansio", ws_max_size=LONGEST)
-    server, pipeline = uvicorn.Server(config), Pipeline([Tools({"get_weather": get_weather}, hide=True)])
+    server = uvicorn.Server(config)
+    pipeline = Pipeline([ModelLock({"gpt-realtime"}), Tools({"get_weather": get_weather}, hide=True)])
     async with FakeRealtimeServer(SCRIPT) as fake:
         url, *_ = (*urls, fake.url.partition("?")[0])
 

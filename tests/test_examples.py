@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 import rtproto
 from rtproto import server
@@ -30,6 +32,8 @@ ORDER = [
     "response.output_item.done",
     "response.done",
 ]
+# Said of every refusal that is answered in full: https://github.com/Kludex/uvicorn/pull/3138
+UVICORNS = "ERROR:    ASGI callable returned without completing handshake.\n"
 
 
 def _run(*command: str, data: bytes = b"") -> bytes:
@@ -77,7 +81,9 @@ def test_a_proxy_serves_a_client_and_ends(name: str, told: str, answer: str) -> 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as example:
         assert example.stdout
         try:
-            heard = asyncio.run(_talk(example.stdout.readline().strip()))
+            base_url = example.stdout.readline().strip()
+            assert asyncio.run(_refused(f"{base_url}/realtime?model=gpt-other")) == 403
+            heard = asyncio.run(_talk(base_url))
             left, complaints = example.communicate(timeout=20)
         finally:
             example.kill()
@@ -85,7 +91,14 @@ def test_a_proxy_serves_a_client_and_ends(name: str, told: str, answer: str) -> 
     (updated,) = (event.session for event in heard if event.type == "session.updated")
     assert updated.instructions == told
     assert [event.text for event in heard if event.type == "response.output_text.done"] == [answer]
-    assert (example.returncode, left, complaints) == (0, "", "")
+    assert (example.returncode, left, complaints.replace(UVICORNS, "")) == (0, "", "")
+
+
+async def _refused(url: str) -> int:
+    """The status that a client is answered which is not let in."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(url.replace("http", "ws", 1), proxy=None)
+    return refused.value.response.status_code
 
 
 async def _talk(base_url: str) -> list[Any]:

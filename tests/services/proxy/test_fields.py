@@ -1,6 +1,8 @@
 """Forced fields hold and forbidden ones stay out, in updates and in responses, however they are written."""
 
 import json
+import logging
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +12,11 @@ from hypothesis import strategies as st
 from rtproto import UNSET, types
 from rtproto.services.proxy.fields import SessionFields
 from rtproto.services.proxy.policy import Policy
+from rtproto.testing import Script
+from rtproto.testing.session import FakeSession
 from rtproto.testing.strategies import json_objects
+from rtproto.testing.transcription import TranscriptionSession
+from rtproto.testing.translation import TranslationSession
 from tests.services.proxy.shell import Talk
 from tests.services.proxy.spelling import events, every_value
 
@@ -65,7 +71,7 @@ def test_forced_fields_share_the_objects_that_are_missing() -> None:
         "audio.input": types.AudioInput(turn_detection=None),
         "tools": [],
     }
-    sent = json.loads(sent_by(SessionFields(force), update("{}")))
+    sent = json.loads(sent_by(SessionFields(force, surfaces={"realtime"}), update("{}")))
     assert sent["session"] == {
         "audio": {"output": {"voice": "marin", "speed": 1.5}, "input": {"turn_detection": None}},
         "tools": [],
@@ -104,6 +110,127 @@ def test_sessions_of_other_kinds_are_let_be() -> None:
         assert talk.shell.upstream == []
         assert talk.send(text) == [text.encode()]
     assert sent_by(fields, text) == update('{"audio":{"output":{"voice":"marin"}}}')
+
+
+# Where it holds
+
+
+INSTRUCTIONS = SessionFields({"instructions": "Be kind.", "audio.input.noise_reduction": None, **VOICE})
+
+
+def created(kind: str | None, name: str = "session.created") -> dict[str, Any]:
+    session = {"id": "sess_1", "object": "realtime.session", **({} if kind is None else {"type": kind})}
+    return {"type": name, "event_id": "event_1", "session": session}
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "session"),
+    [
+        (TRANSCRIPTION, TranscriptionSession, {"type": "transcription"}),
+        (TRANSLATION, TranslationSession, {}),
+    ],
+)
+def test_a_session_is_forced_to_what_its_model_has_and_no_service_minds(
+    target: str, kind: type[FakeSession], session: dict[str, Any]
+) -> None:
+    talk = Talk(INSTRUCTIONS, target=target)
+    (sent,) = talk.shell.upstream
+    assert json.loads(sent)["session"] == {**session, "audio": {"input": {"noise_reduction": None}}}
+    fake: Any = kind("m", Script(), speed=math.inf)
+    fake.open(0.0)
+    fake.receive(sent, 0.0)
+    answers = [*fake.frames(0.0)]
+    assert [json.loads(answer)["type"] for answer in answers] == ["session.created", "session.updated"]
+    assert [talk.receive(answer) for answer in answers] == [[answer] for answer in answers]
+    assert talk.shell.closes == []
+
+
+def test_a_session_whose_model_has_none_of_it_is_sent_nothing() -> None:
+    for forced in ({"instructions": "Be kind."}, {"model": "m"}, {"prompt": {"id": "pmpt_1"}}):
+        assert len(Talk(SessionFields(forced)).shell.upstream) == 1
+        assert Talk(SessionFields(forced), target=TRANSCRIPTION).shell.upstream == []
+
+
+def test_what_its_model_has_not_is_not_the_clients_to_set_either() -> None:
+    text = update(
+        '{"type":"realtime","instructions":"Be rude.","audio":{"input":{"x":1},"output":null},"y":1}'
+    )
+    talk = Talk(INSTRUCTIONS, target=TRANSCRIPTION)
+    (sent,) = talk.send(text)
+    assert sent.decode() == update(
+        '{"type":"realtime","audio":{"input":{"x":1,"noise_reduction":null}},"y":1}'
+    )
+
+
+@pytest.mark.parametrize("name", ["session.created", "session.updated"])
+@pytest.mark.parametrize("kind", ["realtime", None])
+def test_a_service_that_goes_by_no_query_opens_no_session_without_what_is_forced(
+    name: str, kind: str | None
+) -> None:
+    for target in (TRANSCRIPTION, TRANSLATION):
+        talk = Talk(INSTRUCTIONS, target=target)
+        assert talk.receive(created(kind, name)) == []
+        assert talk.shell.closes == [(1011, "the service opened another kind of session")]
+        assert talk.send({"type": "response.create"}) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        (INSTRUCTIONS, "/v1/realtime?model=m"),
+        (SessionFields({"audio.output.language": "es"}), "/v1/realtime?model=m"),
+        (SessionFields({"audio.input.noise_reduction": None}), TRANSCRIPTION),
+        (SessionFields(VOICE, surfaces={"realtime"}), TRANSCRIPTION),
+        (SessionFields(forbid=["tools"]), TRANSCRIPTION),
+    ],
+)
+def test_what_kind_it_is_matters_only_where_something_is_left_away(
+    fields: SessionFields, target: str
+) -> None:
+    talk = Talk(fields, target=target)
+    for kind in ("realtime", None):
+        assert len(talk.receive(created(kind))) == 1
+    assert talk.shell.closes == []
+
+
+# The service's answer
+
+
+def error(**fields: Any) -> dict[str, Any]:
+    return {"type": "error", "event_id": "event_1", "error": {"type": "invalid_request_error", **fields}}
+
+
+def test_a_service_that_refuses_what_is_forced_has_no_session(caplog: pytest.LogCaptureFixture) -> None:
+    talk = Talk(SessionFields(VOICE))
+    event_id = json.loads(talk.shell.upstream[0])["event_id"]
+    refusal = error(code="invalid_value", param="session.audio", message="secret", event_id=event_id)
+    with caplog.at_level(logging.WARNING, "rtproto.proxy"):
+        assert talk.receive(refusal) == []
+    assert talk.shell.closes == [(1011, "the service refused what is forced")]
+    (record,) = caplog.records
+    expected = {"session": talk.session.id, "code": "invalid_value", "param": "session.audio"}
+    assert vars(record)["fields"] == expected
+    assert "secret" not in caplog.text
+
+
+def test_what_is_told_of_a_refusal_is_short_text(caplog: pytest.LogCaptureFixture) -> None:
+    talk = Talk(SessionFields(VOICE))
+    event_id = json.loads(talk.shell.upstream[0])["event_id"]
+    with caplog.at_level(logging.WARNING, "rtproto.proxy"):
+        assert talk.receive(error(code={"secret": 1}, param="x" * 1000, event_id=event_id)) == []
+    (record,) = caplog.records
+    fields = vars(record)["fields"]
+    assert fields["code"] is None
+    assert len(fields["param"]) < 100
+
+
+@pytest.mark.parametrize("at_open", [True, False])
+def test_every_other_error_is_the_clients(at_open: bool) -> None:
+    talk = Talk(SessionFields(VOICE, at_open=at_open))
+    others = [error(event_id="mine"), error(event_id=None), error(), {"type": "error", "error": None}]
+    for other in (*map(json.dumps, others), '{"type":"error","error":['):
+        assert talk.receive(other) == [other.encode()]
+    assert talk.shell.closes == []
 
 
 # In a response
@@ -145,7 +272,7 @@ def test_a_response_that_says_nothing_of_it_goes_on_as_it_came(text: str) -> Non
 
 
 def test_a_forbidden_field_is_taken_out_and_the_rest_left_as_it_is_written() -> None:
-    fields = SessionFields(forbid=["tools", "audio.input.transcription.model", ("x.y",)])
+    fields = SessionFields(forbid=["tools", "audio.input.transcription.model", ("x.y",)], vendor_names=True)
     given = (
         '{"tools":[1],"audio":{"input":{"transcription":{"model":"m","prompt":"\\u00e9"}}},"x.y":1,"x":1.0}'
     )
@@ -176,7 +303,7 @@ def test_what_is_forced_may_be_inside_what_is_forbidden_and_around_it() -> None:
         '{"audio":{"output":{"voice":"marin"}}}'
     )
     assert sent_by(fields, create('{"audio":{"output":{"voice":"ash"}}}')) == create("{}")
-    fields = SessionFields({"audio": {"output": {}}}, forbid=["audio.output.voice"])
+    fields = SessionFields({"audio": {"output": {}}}, forbid=["audio.output.voice"], surfaces={"realtime"})
     assert sent_by(fields, update('{"audio":{"output":{"voice":"ash"}}}')) == update(
         '{"audio":{"output":{}}}'
     )
@@ -191,14 +318,16 @@ def test_what_has_no_fields_is_refused(text: str) -> None:
 
 
 def test_fields_are_well_named() -> None:
-    for force in (
+    slips: list[dict[Any, Any]] = [
         {"": 1},
         {(): 1},
         {"session.tools": []},
+        {"type": "realtime"},
         {"a..b": 1},
         {"a": 1, "a.b": 1},
         {"a.b": 1, "a": 1},
-    ):
+    ]
+    for force in slips:
         with pytest.raises(ValueError, match="path"):
             SessionFields(force)
     with pytest.raises(ValueError, match="path"):
@@ -207,6 +336,83 @@ def test_fields_are_well_named() -> None:
         SessionFields(forbid="tools")
     with pytest.raises(ValueError, match="UNSET"):
         SessionFields({"tools": UNSET})
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"forbid": ["tolls"]}, "tolls"),
+        ({"forbid": ["audio.output.voices"]}, "audio.output.voices"),
+        ({"forbid": ["instructions.x"]}, "instructions.x"),
+        ({"forbid": ["tools.0"]}, "tools.0"),
+        ({"forbid": ["audio.input.turn_detection.type.x"]}, "audio.input.turn_detection.type.x"),
+        ({"forbid": ["tools"], "surfaces": {"transcription"}}, "tools"),
+        ({"force": {"temperature": 0.5}}, "temperature"),
+        ({"force": {"instructions": "secret"}, "surfaces": {"translation"}}, "instructions"),
+        ({"force": {"model": "secret"}, "surfaces": {"transcription"}}, "model"),
+        ({"force": {"audio.output": {"voic": "secret"}}}, "audio.output.voic"),
+        (
+            {"force": {"audio.input": {"turn_detection": None}}},
+            "audio.input.turn_detection: no .* translation",
+        ),
+        ({"force": {"audio.output.voice": 3}}, "audio.output.voice: Expected"),
+        ({"force": {"instructions": None, "tools": {"secret": 1}}}, "tools: Expected"),
+        ({"force": {"audio": "secret"}}, "audio: Expected"),
+        ({"force": {"audio.output.voice.name": "secret"}}, "audio.output.voice.name"),
+        (
+            {"force": {"audio.input.transcription.language": "secret"}},
+            "audio.input.transcription.model: missing, in a translation",
+        ),
+    ],
+)
+def test_what_would_hold_nothing_is_refused_by_its_path(options: dict[str, Any], path: str) -> None:
+    with pytest.raises(ValueError, match=f"^{path}") as refused:
+        SessionFields(**options)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "audio.input.turn_detection.eagerness",
+        "audio.input.turn_detection.type",
+        "tracing.metadata.any.thing",
+        "prompt.variables.name",
+        "truncation.token_limits.post_instructions",
+        "include",
+        "audio.output.language",
+        "conversation",
+        "metadata.user",
+    ],
+)
+def test_what_a_model_has_at_any_depth_may_be_forbidden(path: str) -> None:
+    SessionFields(forbid=[path])
+
+
+def test_names_of_a_vendor_are_let_through_and_are_for_all() -> None:
+    voice = {"type": "azure-standard", "name": "en-US-AvaNeural"}
+    force = {"temperature": 0.5, "audio.output.voice": voice}
+    fields = SessionFields(force, forbid=["tolls"], vendor_names=True)
+    for target, expected in (
+        (
+            "/v1/realtime?model=m",
+            {"type": "realtime", "temperature": 0.5, "audio": {"output": {"voice": voice}}},
+        ),
+        (TRANSCRIPTION, {"type": "transcription", "temperature": 0.5}),
+        (TRANSLATION, {"temperature": 0.5}),
+    ):
+        talk = Talk(fields, target=target)
+        assert [json.loads(sent)["session"] for sent in talk.shell.upstream] == [expected]
+    assert sent_by(SessionFields(forbid=["tolls"], vendor_names=True), update('{"tolls":1}')) == update("{}")
+    with pytest.raises(ValueError, match=r"audio\.output\.speed"):
+        SessionFields({"audio.output.speed": "fast"}, vendor_names=True)
+
+
+def test_there_is_no_other_surface() -> None:
+    surfaces: Any
+    for surfaces in ({"realtime", "speech"}, ()):
+        with pytest.raises(ValueError, match="surfaces"):
+            SessionFields(VOICE, surfaces=surfaces)
 
 
 def test_no_field_is_in_a_repr_or_an_error() -> None:
@@ -252,7 +458,7 @@ PATH = ["audio", "output", "voice"]
 
 @given(events(["session.update", "response.create"], ["session", *PATH], ["marin", "ash"], ["x"]))
 def test_no_spelling_of_an_update_sets_a_forced_field(data: bytes) -> None:
-    talk = Talk(SessionFields(VOICE, forbid=["x"], at_open=False))
+    talk = Talk(SessionFields(VOICE, forbid=["x"], at_open=False, vendor_names=True))
     sent = talk.send(data)
     assert len(sent) + len(talk.errors) == 1
     for frame in sent:
@@ -263,7 +469,7 @@ def test_no_spelling_of_an_update_sets_a_forced_field(data: bytes) -> None:
 
 @given(events(["session.update", "response.create"], ["response", *PATH], ["marin", "ash"], ["x"]))
 def test_no_spelling_of_a_response_sets_a_forced_or_a_forbidden_field(data: bytes) -> None:
-    talk = Talk(SessionFields(VOICE, forbid=["x"], at_open=False))
+    talk = Talk(SessionFields(VOICE, forbid=["x"], at_open=False, vendor_names=True))
     sent = talk.send(data)
     assert len(sent) + len(talk.errors) == 1
     for frame in sent:

@@ -6,13 +6,15 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtproto.services.proxy import Pipeline
+from rtproto.services.proxy import Opening, Pipeline, Policy, Session
 from rtproto.services.proxy.tools import Tool, Tools
 from rtproto.testing import Call, FakeRealtimeServer, Reply, Script
 from tests.testing.talk import connected as talking
@@ -24,7 +26,7 @@ Event = dict[str, Any]
 IDS: dict[str, Any] = {"event_id": "event_1", "response_id": "resp_1"}
 
 
-async def weather(arguments: dict[str, Any]) -> str:
+async def weather(session: Session, arguments: dict[str, Any]) -> str:
     return f"Fog in {arguments['city']}."
 
 
@@ -108,6 +110,48 @@ def served(*events: Event, tools: dict[str, Tool] | None = None, **options: Any)
         return service
 
     return asyncio.run(main())
+
+
+# What is a tool
+
+
+class Greets:
+    async def __call__(self, session: Session, arguments: dict[str, Any]) -> str:
+        return f"Hello, {session.opening.client}."
+
+
+def test_a_tool_may_be_an_object_or_a_part_of_a_function() -> None:
+    async def two(fog: str, session: Session, arguments: dict[str, Any]) -> str:
+        return fog
+
+    tools: dict[str, Tool] = {"get_weather": partial(two, "Fog."), "greet": Greets()}
+    service = served(*whole(call(), call("call_2", "greet")), tools=tools)
+    assert service.answers == {"call_1": "Fog.", "call_2": "Hello, None."}
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [{"w": 3}, [("w", weather)], "w", {"w": lambda session, arguments: "Fog."}, {"w": Greets}],
+)
+def test_what_is_no_tool_is_none_from_the_beginning(tools: Any) -> None:
+    with pytest.raises(TypeError):
+        Tools(tools)
+
+
+def test_a_tool_knows_who_asks() -> None:
+    class Names(Policy):
+        def on_opening(self, opening: Opening) -> Opening:
+            return msgspec.structs.replace(opening, client="ada")
+
+    async def main() -> None:
+        talk = Talk(Names(), Tools({"get_weather": Greets()}))
+        for event in whole(call()):
+            talk.receive(event)
+        await talk.shell.works.pop()
+        answer, _ = map(json.loads, talk.shell.upstream)
+        assert answer["item"]["output"] == "Hello, ada."
+
+    asyncio.run(main())
 
 
 # When
@@ -255,33 +299,33 @@ def test_a_response_outside_the_conversation_is_the_clients() -> None:
     ],
 )
 def test_a_result_is_text_or_becomes_json(result: object, output: str) -> None:
-    async def tool(arguments: dict[str, Any]) -> object:
+    async def tool(session: Session, arguments: dict[str, Any]) -> object:
         return result
 
     assert served(*whole(call()), tools={"get_weather": tool}).answers == {"call_1": output}
 
 
-async def _raises(arguments: dict[str, Any]) -> object:
+async def _raises(session: Session, arguments: dict[str, Any]) -> object:
     raise KeyError("payload")
 
 
-async def _sleeps(arguments: dict[str, Any]) -> object:
+async def _sleeps(session: Session, arguments: dict[str, Any]) -> object:
     return await asyncio.Event().wait()
 
 
-async def _cancels(arguments: dict[str, Any]) -> object:
+async def _cancels(session: Session, arguments: dict[str, Any]) -> object:
     raise asyncio.CancelledError("payload")
 
 
-async def _gives_what_is_no_json(arguments: dict[str, Any]) -> object:
+async def _gives_what_is_no_json(session: Session, arguments: dict[str, Any]) -> object:
     return object()
 
 
-async def _gives_half_a_pair(arguments: dict[str, Any]) -> object:
+async def _gives_half_a_pair(session: Session, arguments: dict[str, Any]) -> object:
     return "\ud800"
 
 
-async def _gives_much(arguments: dict[str, Any]) -> object:
+async def _gives_much(session: Session, arguments: dict[str, Any]) -> object:
     return "payload" * 1000
 
 
@@ -444,7 +488,7 @@ def test_whenever_tools_end_each_call_is_answered_once_and_no_response_is_asked_
         speaking = False
         asked = 0
 
-        async def tool(arguments: dict[str, Any]) -> str:
+        async def tool(session: Session, arguments: dict[str, Any]) -> str:
             pending.append(asyncio.get_running_loop().create_future())
             return await pending[-1]
 
@@ -518,7 +562,7 @@ UPDATE = {"type": "session.update", "session": {"type": "realtime", "output_moda
 def test_a_round_with_the_service(hide: bool) -> None:
     seen: list[str] = []
 
-    async def slow_weather(arguments: dict[str, Any]) -> dict[str, str]:
+    async def slow_weather(session: Session, arguments: dict[str, Any]) -> dict[str, str]:
         await asyncio.sleep(0.01)
         return {"sky": f"fog in {arguments['city']}"}
 

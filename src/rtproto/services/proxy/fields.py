@@ -1,20 +1,30 @@
 """What a session's fields are is the operator's to say, and no update and no response says otherwise."""
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias, cast
+from types import MappingProxyType, UnionType
+from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin
 
+import msgspec
 from msgspec import UNSET, Raw
 
 from rtproto._encode import to_json
+from rtproto._shown import shown
+from rtproto.codec import Codec, client_codec, translation_client_codec
+from rtproto.errors import InvalidEvent, RtprotoError
 from rtproto.event_ids import new_event_id
 from rtproto.frame import Changes, ClientFrame, Frame, Path
 from rtproto.services.proxy.guarding import Guard
 from rtproto.services.proxy.opening import Surface
 from rtproto.services.proxy.policy import Session
+from rtproto.types.response import ResponseCreateParams
+from rtproto.types.session import SessionCreateRequest, TranscriptionSessionCreateRequest
+from rtproto.types.translation import TranslationSessionUpdateRequest
 
 __all__ = ["SessionFields"]
+
+_LOGGER = logging.getLogger("rtproto.proxy")
 
 Steps: TypeAlias = tuple[str, ...]
 
@@ -24,7 +34,19 @@ _ROOTS = {
     "response.create": "response",
 }
 _NOTHING: Final[Changes] = MappingProxyType({})
-_SURFACES: tuple[Surface, ...] = ("realtime", "transcription", "translation")
+_MODELS: Mapping[Surface, type[msgspec.Struct]] = {
+    "realtime": SessionCreateRequest,
+    "transcription": TranscriptionSessionCreateRequest,
+    "translation": TranslationSessionUpdateRequest,
+}
+_CODECS: Mapping[Surface, Codec[Any]] = {
+    "realtime": client_codec,
+    "transcription": client_codec,
+    "translation": translation_client_codec,
+}
+_SURFACES = tuple(_MODELS)
+_MISPLACED = frozenset({"language", "model", "prompt"})
+"""What the model of a transcription session has, and no service takes there."""
 
 
 class SessionFields(Guard):
@@ -35,8 +57,8 @@ class SessionFields(Guard):
     ``force``: they have these values. Every ``session.update`` of the client gets them, whatever it says
     there, and the objects around them where it has none. So that they also hold for a client that never sends
     one, the proxy sends an update of its own before anything of the client's (``at_open``). The service
-    answers it by a ``session.updated`` that the client did not ask for, or by an ``error`` if it does not
-    take the values.
+    answers it by a ``session.updated`` that the client did not ask for. If it answers by an ``error`` that
+    names our event, that is logged, and the session closed with 1011: nothing would be forced.
 
     ``forbid``: they are taken out of the client's updates; with ``refuse``, such an update does not go on,
     and is answered by an ``error`` event.
@@ -45,21 +67,31 @@ class SessionFields(Guard):
     ``tools``, ``tool_choice``, ``audio.output.voice``, ``max_output_tokens`` … So what is forced is taken out
     of it, whereupon the response follows the session; what is forbidden is treated as in an update.
 
+    ``surfaces`` are the kinds of session it is for: all, if you do not say. Each gets what its model has, so
+    ``instructions`` only a realtime session; from the updates of others they are taken out. As a client
+    chooses the kind by its query, which a service may ignore, a transcription or translation session that
+    goes without a forced field is closed with 1011 unless the service, too, says that it is one
+    (``session.type`` in ``session.created`` and ``session.updated``). A kind that you leave out is not looked
+    at: do so only if the service goes by the query.
+
     What is no field of the session is not held: a stored ``prompt`` brings instructions and tools along
     (forbid it), a ``system`` message in the conversation or in a response's ``input`` is obeyed too, and the
-    beta's names (``voice``) are other fields. ``surfaces`` are the kinds of session it is for: all, if you
-    do not say. A client chooses the kind by its query, so leave one out only if the service goes by it.
+    beta's names (``voice``) are other fields. A name that no model of these surfaces has is taken for a slip;
+    ``vendor_names`` lets it through, and what is forced under it goes to all of them.
 
     Raises:
-        ValueError: a path is empty, begins with ``session``, or leads into another that is forced; or a value
-            is ``UNSET``.
+        ValueError: a path is empty, begins with ``session``, is the session's ``type``, leads into another
+            that is forced, or to no field of the model; a value is ``UNSET``, or not of the field's type; or
+            there is no such surface, or none at all.
         TypeError: a string stands for a collection.
     """
 
     client_types: Container[str] = frozenset(_ROOTS)
     """The events that say what a session's fields are."""
+    server_types: Container[str] = frozenset({"error", "session.created", "session.updated"})
+    """The events that say whether what is forced holds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default
         self,
         force: Changes = _NOTHING,
         forbid: Collection[Path] = (),
@@ -67,29 +99,41 @@ class SessionFields(Guard):
         refuse: bool = False,
         at_open: bool = True,
         surfaces: Collection[Surface] = _SURFACES,
+        vendor_names: bool = False,
     ) -> None:
         if isinstance(forbid, str) or isinstance(surfaces, str):
             raise TypeError("forbid and surfaces are collections, not one string")
         if any(value is UNSET for value in force.values()):
             raise ValueError("UNSET forces nothing: forbid the path")
+        if not surfaces or not set(surfaces) <= set(_SURFACES):
+            raise ValueError("surfaces are one or more of those there are")
         values = {_steps(path): Raw(to_json(value)) for path, value in force.items()}
         self._forbidden = _outermost(map(_steps, forbid))
-        self._forced = _nested(values)
         self._forced_paths = tuple(values)
+        self._forced: dict[Surface, dict[str, Any]] = {}
+        self._lacking: dict[Surface, tuple[Steps, ...]] = {}  # what is forced, and it has no field for
         self._refuses = refuse
         self._at_open = at_open
-        self._surfaces = frozenset(surfaces)
+        for surface in surfaces:
+            gets = {steps: value for steps, value in values.items() if _gets(surface, steps, surfaces)}
+            self._forced[surface] = _nested(gets)
+            self._lacking[surface] = tuple(steps for steps in values if steps not in gets)
+            _check_values(surface, self._forced[surface])
+            if not vendor_names:
+                _check_names(surface, gets)
+        if not vendor_names:
+            _check_forbidden(self._forbidden, surfaces)
 
     def on_open(self, session: Session) -> None:
         """What is forced holds from the beginning."""
-        if self._forced and self._at_open and session.surface in self._surfaces:
-            kind = {} if session.surface == "translation" else {"type": session.surface}
-            event = {"type": "session.update", "event_id": new_event_id(), "session": kind | self._forced}
-            session.send_to_upstream(ClientFrame(to_json(event)))
+        forced = self._forced.get(session.surface)
+        if forced and self._at_open:
+            event_id = session.state[self] = new_event_id()
+            session.send_to_upstream(ClientFrame(_update(session.surface, forced, event_id)))
 
     def on_client_frame(self, session: Session, frame: Frame[Any]) -> Frame[Any] | None:
         """What it says of these fields is not the client's."""
-        if session.surface not in self._surfaces:
+        if session.surface not in self._forced:
             return frame
         event = self.read(session, frame)
         if event is None:
@@ -99,6 +143,27 @@ class SessionFields(Guard):
         if not isinstance(fields, dict):
             return self._without_fields(session, frame, root, fields)
         return self._held(session, frame, root, cast("dict[str, Any]", fields))
+
+    def on_server_frame(self, session: Session, frame: Frame[Any]) -> Frame[Any] | None:
+        """Where what is forced does not hold, the session ends."""
+        if frame.type == "error":
+            return self._unless_ours(session, frame)
+        is_other = session.surface != "realtime" and _text(frame, "session.type") != session.surface
+        if is_other and self._lacking.get(session.surface):
+            session.close(1011, "the service opened another kind of session")
+            return None
+        return frame
+
+    def _unless_ours(self, session: Session, frame: Frame[Any]) -> Frame[Any] | None:
+        """An error; one that answers our update is not the client's."""
+        ours = session.state.get(self)
+        if ours is None or _text(frame, "error.event_id") != ours:
+            return frame
+        code, param = _text(frame, "error.code"), _text(frame, "error.param")
+        fields = {"session": session.id, "code": code, "param": param}
+        _LOGGER.warning("forced fields refused", extra={"fields": fields})
+        session.close(1011, "the service refused what is forced")
+        return None
 
     def _without_fields(
         self, session: Session, frame: Frame[Any], root: str, fields: object
@@ -116,24 +181,99 @@ class SessionFields(Guard):
             param = ".".join((root, *forbidden[0]))
             session.refuse(frame, "field_not_allowed", "This field is not the client's to set.", param=param)
             return None
-        gone = [*forbidden, *self._overriding(fields)] if root == "response" else forbidden
-        frame = frame.edit({(root, *steps): UNSET for steps in _outermost(gone)})
+        others = self._forced_paths if root == "response" else self._lacking[session.surface]
+        gone = _outermost([*forbidden, *_overriding(fields, others)])
+        frame = frame.edit({(root, *steps): UNSET for steps in gone})
         if root == "response":
             return frame
-        for steps in forbidden:
+        for steps in gone:
             _drop(fields, steps)
-        return frame.edit(dict(_changes(self._forced, fields, (root,))))
+        return frame.edit(dict(_changes(self._forced[session.surface], fields, (root,))))
 
-    def _overriding(self, fields: dict[str, Any]) -> Iterator[Steps]:
-        """What says otherwise than what is forced: it, or anything but an object on the way to it."""
-        reached = (_reach(fields, steps) for steps in self._forced_paths)
-        return (steps for steps in reached if steps)
+
+# Whether it can hold
+
+
+def _gets(surface: Surface, steps: Steps, surfaces: Iterable[Surface]) -> bool:
+    """Whether this kind of session has the field; what none of them has is for all."""
+    return _has(surface, steps) or not any(_has(each, steps) for each in surfaces)
+
+
+def _has(surface: Surface, steps: Steps) -> bool:
+    is_misplaced = surface == "transcription" and steps[0] in _MISPLACED
+    return not is_misplaced and _leads(_MODELS[surface], steps)
+
+
+def _leads(kind: Any, steps: Sequence[str]) -> bool:
+    """Whether a value of this type may have another there; what is no Struct may have any."""
+    if not steps or kind is Any or get_origin(kind) is dict:
+        return True
+    if get_origin(kind) in (Union, UnionType):
+        return any(_leads(each, steps) for each in get_args(kind))
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return False
+    step, *inner = steps
+    if step == kind.__struct_config__.tag_field:
+        return not inner
+    return any(
+        _leads(field.type, inner) for field in msgspec.structs.fields(kind) if field.encode_name == step
+    )
+
+
+def _check_names(surface: Surface, values: Mapping[Steps, Raw]) -> None:
+    for steps, value in values.items():
+        for leaf in _leaves(steps, msgspec.json.decode(value)):
+            if not _has(surface, leaf):
+                raise ValueError(f"{'.'.join(leaf)}: no field of a {surface} session")
+
+
+def _check_values(surface: Surface, forced: Mapping[str, Any]) -> None:
+    try:
+        _CODECS[surface].decode(_update(surface, forced, ""), strict=True)
+    except InvalidEvent as invalid:
+        path, reason = invalid.path.removeprefix("$.session."), invalid.reason
+        raise ValueError(f"{path}: {reason}, in a {surface} session") from None
+
+
+def _check_forbidden(forbidden: Iterable[Steps], surfaces: Collection[Surface]) -> None:
+    models = [_MODELS[surface] for surface in surfaces]
+    if "realtime" in surfaces:
+        models.append(ResponseCreateParams)
+    for steps in forbidden:
+        if not any(_leads(model, steps) for model in models):
+            raise ValueError(f"{'.'.join(steps)}: no field of such a session, nor of a response")
+
+
+def _leaves(steps: Steps, value: object) -> Iterator[Steps]:
+    """The paths to all that is in a value, through objects."""
+    if isinstance(value, dict) and value:
+        for key, inner in cast("dict[str, object]", value).items():
+            yield from _leaves((*steps, key), inner)
+    else:
+        yield steps
+
+
+def _update(surface: Surface, forced: Mapping[str, Any], event_id: str) -> bytes:
+    kind = {} if surface == "translation" else {"type": surface}
+    return to_json({"type": "session.update", "event_id": event_id, "session": {**kind, **forced}})
+
+
+def _text(frame: Frame[Any], path: str) -> str | None:
+    """What the service says there, if it is text and the frame can be read."""
+    try:
+        value = frame.get(path, None)
+    except RtprotoError:
+        return None
+    return shown(value) if isinstance(value, str) else None
+
+
+# Paths
 
 
 def _steps(path: Path) -> Steps:
     steps = tuple(path.split(".") if isinstance(path, str) else path)
-    if not steps or not all(steps) or steps[0] == "session":
-        raise ValueError("a path has one key at least, and begins inside the session")
+    if not steps or not all(steps) or steps[0] in ("session", "type"):
+        raise ValueError("a path has one key at least, begins inside the session, and is not its type")
     return steps
 
 
@@ -169,6 +309,12 @@ def _reach(fields: dict[str, Any], steps: Steps) -> Steps | None:
             return None
         inside = cast("dict[str, Any]", inside)[step]
     return steps
+
+
+def _overriding(fields: dict[str, Any], paths: Iterable[Steps]) -> Iterator[Steps]:
+    """What says otherwise than what is forced: it, or anything but an object on the way to it."""
+    reached = (_reach(fields, steps) for steps in paths)
+    return (steps for steps in reached if steps)
 
 
 def _drop(fields: dict[str, Any], steps: Steps) -> None:

@@ -2,19 +2,20 @@
 
 ::
 
-    async def get_weather(arguments: dict[str, Any]) -> object:
-        return {"city": arguments["city"], "sky": await sky_over(arguments["city"])}
+    async def my_orders(session: Session, arguments: dict[str, Any]) -> object:
+        return await orders_of(session.opening.client, arguments["year"])
 
-    Tools({"get_weather": get_weather}, hide=True)
+    Tools({"my_orders": my_orders}, hide=True)
 
 The model must know of them too: the client tells it, or the proxy does, by
-``SessionFields(force={"session.tools": [...]})``, which leaves the client none of its own.
+``SessionFields(force={"tools": [...]})``, which leaves the client none of its own.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rtproto import items
 from rtproto._salvage import REFUSALS
+from rtproto._shown import shown
 from rtproto.event_ids import new_event_id
 from rtproto.events import client
 from rtproto.frame import Frame
@@ -29,8 +31,9 @@ from rtproto.services.proxy.policy import Policy, Session
 
 __all__ = ["Tool", "Tools"]
 
-Tool: TypeAlias = Callable[[dict[str, Any]], Awaitable[object]]
-"""Takes a call's arguments; gives text, or what becomes JSON text."""
+Tool: TypeAlias = Callable[[Session, dict[str, Any]], Coroutine[Any, Any, object]]
+"""A coroutine function: takes the session that the call is in, and its arguments; gives text, or what
+becomes JSON text."""
 
 _LOGGER = logging.getLogger("rtproto.proxy")
 _READ = frozenset(
@@ -122,6 +125,10 @@ class _Failure(Exception):
         self.word = word  # that the model may read
 
 
+def _is_tool(tool: object) -> bool:
+    return iscoroutinefunction(tool) or (callable(tool) and iscoroutinefunction(type(tool).__call__))
+
+
 class Tools(Policy):
     """Answers the function calls of some names, as the client would.
 
@@ -138,10 +145,14 @@ class Tools(Policy):
     Args:
         tools: a coroutine function for each name.
         timeout: how many seconds a tool may take.
-        hide: whether to keep these calls, and their outputs, from the client; a response that holds nothing
-            else is an empty one there. A client that answers every call that it sees needs this.
+        hide: whether to keep these calls, and their outputs, from the client. A client that answers every
+            call that it sees needs this. Responses it sees still: of one that holds nothing else, a
+            ``response.done`` with an empty output; and then a ``response.created`` that it did not ask for.
         max_calls: how many may run at once in a session; of more, the model is told ``TooManyCalls``.
         max_result_bytes: how long a result may be; of a longer one, the model is told ``ResultTooLong``.
+
+    Raises:
+        TypeError: the tools are no mapping, or one of them is no coroutine function.
     """
 
     def __init__(
@@ -154,6 +165,11 @@ class Tools(Policy):
         max_result_bytes: int = 64 * 2**10,
     ) -> None:
         self.server_types: Container[str] = _READ | _HIDDEN if hide else _READ
+        if not isinstance(tools, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - users have no checker
+            raise TypeError("tools are a mapping of names to coroutine functions")
+        for name, tool in tools.items():
+            if not _is_tool(tool):
+                raise TypeError(f"the tool {shown(name)!r} is no coroutine function")
         self._tools = dict(tools)
         self._timeout = timeout
         self._hide = hide
@@ -258,7 +274,7 @@ class Tools(Policy):
         self, session: Session, response_id: str | None, item: _Item, *, is_too_many: bool
     ) -> None:
         try:
-            output = await self._result(item, is_too_many=is_too_many)
+            output = await self._result(session, item, is_too_many=is_too_many)
         except Exception as error:  # noqa: BLE001 - a tool may raise anything
             name = error.word if isinstance(error, _Failure) else type(error).__name__
             fields = {"session": session.id, "tool": item.name, "error": name}
@@ -271,23 +287,23 @@ class Tools(Policy):
         self._settle(response_id, state)
         self._go_on(session, state)
 
-    async def _result(self, item: _Item, *, is_too_many: bool) -> str:
+    async def _result(self, session: Session, item: _Item, *, is_too_many: bool) -> str:
         if is_too_many:
             raise _Failure("TooManyCalls")
         try:
             arguments = _read_arguments(item.arguments or "")
         except REFUSALS:
             raise _Failure("InvalidArguments") from None
-        result = await self._called(self._tools[item.name or ""], arguments)
+        result = await self._called(session, self._tools[item.name or ""], arguments)
         data = result.encode() if isinstance(result, str) else msgspec.json.encode(result)
         if len(data) > self._max_result_bytes:
             raise _Failure("ResultTooLong")
         return data.decode()
 
-    async def _called(self, tool: Tool, arguments: dict[str, Any]) -> object:
+    async def _called(self, session: Session, tool: Tool, arguments: dict[str, Any]) -> object:
         try:
             async with asyncio.timeout(self._timeout):
-                return await tool(arguments)
+                return await tool(session, arguments)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
