@@ -26,7 +26,9 @@ from openai import OpenAI
 
 from rtproto import capture
 from rtproto.cli import cli
+from rtproto.cli.proxy import proxy as command
 from rtproto.services.proxy.admission import hash_token, read_tokens
+from rtproto.services.proxy.config import Config
 from rtproto.testing import FakeRealtimeServer, Script
 from tests.conftest import HERE
 from tests.testing.talk import SECONDS, connected
@@ -34,6 +36,7 @@ from tests.testing.talk import SECONDS, connected
 EXAMPLE = HERE.parent / "examples" / "proxy.toml"
 SECRET = "sk-of-the-service"
 ADA = "rtp_of-ada"
+NO_KEY = "upstream.key_env: there is no OPENAI_API_KEY"
 WRITTEN: dict[str, Any] = {"type": "response.create", "response": {"output_modalities": ["text"]}}
 MODEL = "?model=gpt-realtime"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -178,7 +181,7 @@ def test_a_key_of_a_file_and_keys_of_clients(tmp_path: Path) -> None:
             assert texts(process.url, **bearer(SECRET)) == "Hello!"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_sessions_may_go_on_for_a_while_and_nobody_new_comes(number: int) -> None:
     async def talk(process: Process) -> str:
         async with connected(process.url + MODEL) as client:
@@ -193,6 +196,35 @@ def test_sessions_may_go_on_for_a_while_and_nobody_new_comes(number: int) -> Non
     assert process.end() == 0
     assert time.monotonic() - begun < 20  # it ends with its last session
     assert [line["event"] for line in process.logged if line["event"] == "draining"] == ["draining"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_that_closes_says_so_more_than_once_and_is_in_no_hurry(workers: str) -> None:
+    async def talk(process: Process) -> str:
+        async with connected(process.url + MODEL) as client:
+            process.signal(signal.SIGHUP)
+            await nobody_comes(process.url)
+            process.signal(signal.SIGHUP)
+            await client.send(WRITTEN)
+            return str((await client.until("response.output_text.done"))["text"])
+
+    arguments = ("--listen", "127.0.0.1:0", "--upstream", "fake:", "--workers", workers, "--drain", "20")
+    process = Process(*arguments).opened()
+    assert asyncio.run(talk(process))
+    assert process.end() == 0
+
+
+def test_one_that_shall_outlive_its_terminal_does() -> None:
+    """As by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = Process("--listen", "127.0.0.1:0", "--upstream", "fake:").opened()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.signal(signal.SIGHUP)
+    assert texts(process.url)
+    process.signal()
+    assert process.end() == 0
 
 
 @pytest.mark.parametrize("drain", ["0", "1000"])
@@ -219,6 +251,7 @@ def test_metrics_and_health() -> None:
     with proxy("--upstream", "fake:", "--metrics-listen", "127.0.0.1:0", measured=True) as process:
         texts(process.url)
         assert "\nrtproto_sessions_total 1.0\n" in page(process.metrics)
+        assert 'rtproto_tokens_total{kind="output_tokens"}' in page(process.metrics)
         assert page(process.metrics.replace("metrics", "healthz")) == "ok\n"
 
 
@@ -293,6 +326,28 @@ def test_models() -> None:
         assert refused(process.url, model="dear") == 403
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--allow-client", "session.update", "--allow-client", "response.create"),
+        ("--deny-client", "input_audio_buffer.clear", "--deny-client", "response.cancel"),
+        ("--validate",),
+    ],
+)
+def test_types_of_events(options: tuple[str, ...]) -> None:
+    async def talk(url: str) -> str:
+        async with connected(url + MODEL) as client:
+            await client.send({"type": "response.cancel", "response_id": 1})
+            error = (await client.until("error"))["error"]
+            await client.send(WRITTEN)
+            await client.until("response.done")
+            return str(error["code"])
+
+    with proxy("--upstream", "fake:", *options) as process:
+        code = "invalid_type" if options == ("--validate",) else "event_not_allowed"
+        assert asyncio.run(talk(process.url)) == code
+
+
 def test_what_is_recorded_is_whole_when_it_has_stopped(tmp_path: Path) -> None:
     with proxy("--upstream", "fake:", "--record", tmp_path, "--elide-audio") as process:
         said = texts(process.url)
@@ -359,10 +414,58 @@ def said(*arguments: str | Path, code: int = 0, env: dict[str, str | None] | Non
 
 
 def test_the_example_is_a_configuration() -> None:
-    assert said("--config", EXAMPLE, "--check-config", env={"OPENAI_API_KEY": SECRET}) == (
-        "all is well\n",
-        "",
+    out, errors = said("--config", EXAMPLE, "--check-config", env={"OPENAI_API_KEY": SECRET})
+    assert errors == ""
+    assert out.splitlines() == [
+        "all is well",
+        "listen:   127.0.0.1:8080",
+        "upstream: api.openai.com",
+        "key:      $OPENAI_API_KEY",
+        "policies: DenyTypes, Validation, ModelLock, SessionFields, UsageLedger",
+        "metrics:  nowhere",
+    ]
+
+
+def test_what_it_would_start_as(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET, "utf-8")
+    options = ("--key-file", tmp_path / "key", "--listen", "[::1]:0", "--metrics-listen", "127.0.0.1:9")
+    out, errors = said("--upstream", "wss://x.example:444/openai", *options, "--check-config")
+    assert errors == ""
+    assert out.splitlines() == [
+        "all is well",
+        "listen:   [::1]:0",
+        "upstream: x.example:444",
+        f"key:      {tmp_path / 'key'}",
+        "policies: UsageLedger",
+        "metrics:  127.0.0.1:9",
+    ]
+    out, _ = said("--upstream", "fake:", "--check-config")
+    assert out.splitlines()[2:5] == [
+        "upstream: fake:",
+        "key:      none, the service is a fake",
+        "policies: none",
+    ]
+
+
+def test_a_file_may_say_where_silence_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "proxy.toml").write_text('policies.record.directory = "."', "utf-8")
+    out, _ = said(
+        "--upstream", "fake:", "--config", tmp_path / "proxy.toml", "--elide-audio", "--check-config"
     )
+    assert "policies: Recorder\n" in out
+
+
+def test_the_help_tells_what_holds_if_nothing_is_said() -> None:
+    config = Config()
+    for option, default in (
+        ("--listen", config.listen.address),
+        ("--upstream", config.upstream.url),
+        ("--workers", f"{config.workers}"),
+        ("--drain", f"{config.drain_seconds:g}"),
+        ("--log-level", config.log.level),
+    ):
+        (parameter,) = (each for each in command.params if option in each.opts)
+        assert f"[default: {default}]" in str(parameter.to_info_dict()["help"])
 
 
 def test_the_example_has_all_there_is(tmp_path: Path) -> None:
@@ -380,7 +483,10 @@ def test_the_example_has_all_there_is(tmp_path: Path) -> None:
     lines = [line.removeprefix("# ") if is_left_out(line) else line for line in text.splitlines()]
     (tmp_path / "proxy.toml").write_text("\n".join(lines), "utf-8")
     arguments = ("--config", tmp_path / "proxy.toml", "--check-config", "--key-env", "MINE")
-    assert said(*arguments, env={"MINE": SECRET}) == ("all is well\n", "")
+    out, errors = said(*arguments, env={"MINE": SECRET})
+    assert out.startswith("all is well\n")
+    assert "policies: Recorder, AllowTypes, DenyTypes, " in out
+    assert errors == ""
 
 
 def is_left_out(line: str) -> bool:
@@ -397,7 +503,19 @@ def test_a_new_token_comes_in(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "no key": (("--upstream", "wss://api.openai.com"), "upstream.key_env: there is no OPENAI_API_KEY in the"),
+    "nothing": (
+        (),
+        f"{NO_KEY} in the environment: wss://api.openai.com needs a key, --upstream fake: none",
+    ),
+    "no key": (("--upstream", "wss://x.example"), NO_KEY),
+    "a key for a name": (("--key-env", SECRET), "upstream: key_env must be the name of a variable"),
+    "v1": (("--upstream", "wss://api.openai.com/v1", "--pass-key"), "upstream: url must be without /v1"),
+    "no model": (("--upstream", "fake:", "--model", ""), "policies.model: a model must have a name"),
+    "two at once": (
+        ("--upstream", "fake:", "--listen", "127.0.0.1:9", "--metrics-listen", "127.0.0.1:9"),
+        "metrics.address: clients come in there",
+    ),
+    "a type": (("--upstream", "fake:", "--deny-client", "x"), "policies.deny: the client has no event 'x'"),
     "no such variable": (
         ("--key-env", "NO_SUCH"),
         "upstream.key_env: there is no NO_SUCH in the environment",
@@ -410,10 +528,6 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "origin": (("--upstream", "fake:", "--origin", "null"), "entry: origins must be SCHEME://HOST[:PORT]"),
     "tokens": (("--upstream", "fake:", "--tokens", "none"), "entry.tokens_file: No such file"),
     "directory": (("--upstream", "fake:", "--record", "none"), "policies.record: the directory to record to"),
-    "no directory": (
-        ("--upstream", "fake:", "--elide-audio"),
-        "policies.record: Object missing required field",
-    ),
     "rooms": (
         ("--upstream", "fake:", "--workers", "3", "--max-sessions", "2"),
         "entry.max_sessions: must be",
@@ -422,6 +536,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "everybody": (("--listen", "0.0.0.0:8080", "--key-env", "PATH"), "entry: other machines may use the key"),
 }
 USAGE: dict[str, tuple[tuple[str, ...], str]] = {
+    "no directory": (("--upstream", "fake:", "--elide-audio"), "--elide-audio needs --record"),
     "names": (("--new-token", "a b"), "--new-token: a name is of letters"),
     "a key": (("--key", SECRET), "No such option"),
     "a short key": ((f"--key={SECRET}",), "No such option"),

@@ -65,11 +65,19 @@ def quiet() -> None:
 
 
 def told_to_stop() -> asyncio.Event:
-    """Is set at SIGINT and SIGTERM; to be had before anybody knows that there is something to stop."""
+    """Is set at SIGINT, SIGTERM, SIGHUP; to be had before anybody knows that there is something to stop."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # on Windows: there SIGINT cancels the task that waits
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    loop = asyncio.get_running_loop()
+
+    def hang_up() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes says so twice, in no hurry
+        stop.set()
+
+    with suppress(NotImplementedError):  # on Windows: there SIGINT cancels the task that waits
+        loop.add_signal_handler(signal.SIGINT, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stop
 
 

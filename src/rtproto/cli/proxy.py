@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -29,12 +30,23 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 _COUNT = click.IntRange(1)
 
-# Options that stand for a place in the file: where that is, and how click reads them.
+# Options that stand for a place in the file: where that is (a section itself ends in a dot), and how click
+# reads them.
 _OPTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "--listen": ("listen.address", {"metavar": "HOST:PORT", "help": "Where; port 0 is any free one."}),
+    "--listen": (
+        "listen.address",
+        {
+            "metavar": "HOST:PORT",
+            "help": "Where to listen; port 0 is any free one.  [default: 127.0.0.1:8080]",
+        },
+    ),
     "--upstream": (
         "upstream.url",
-        {"metavar": "URL", "help": "The service: wss://HOST[/PATH]; fake: is a fake one, in this process."},
+        {
+            "metavar": "URL",
+            "help": "The service: wss://HOST[/PATH]; fake: is a fake one, in this process."
+            "  [default: wss://api.openai.com]",
+        },
     ),
     "--key-env": (
         "upstream.key_env",
@@ -56,17 +68,37 @@ _OPTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {
             "multiple": True,
             "metavar": "ORIGIN",
-            "help": "A web page that browsers may come from; again: another.",
+            "help": "A web page that browsers may come from; repeatable.",
         },
     ),
-    "--max-sessions": ("entry.max_sessions", {"type": _COUNT, "help": "How many there may be at once."}),
+    "--max-sessions": ("entry.max_sessions", {"type": _COUNT, "help": "Sessions at once."}),
     "--max-sessions-per-client": (
         "entry.max_sessions_per_client",
-        {"type": _COUNT, "help": "How many of one token."},
+        {"type": _COUNT, "help": "Sessions at once per token."},
     ),
     "--model": (
         "policies.model.allowed",
-        {"multiple": True, "metavar": "NAME", "help": "A model that there is; again: another. Else any."},
+        {
+            "multiple": True,
+            "metavar": "NAME",
+            "help": "A model clients may use; repeatable.  [default: any]",
+        },
+    ),
+    "--allow-client": (
+        "policies.allow.client",
+        {
+            "multiple": True,
+            "metavar": "TYPE",
+            "help": "A type of event clients may send; repeatable.  [default: any]",
+        },
+    ),
+    "--deny-client": (
+        "policies.deny.client",
+        {"multiple": True, "metavar": "TYPE", "help": "A type of event clients may not send; repeatable."},
+    ),
+    "--validate": (
+        "policies.validate.",
+        {"is_flag": True, "help": "Refuse events of clients that the service would refuse."},
     ),
     "--record": ("policies.record.directory", {"type": _DIRECTORY, "help": "Where sessions are recorded."}),
     "--elide-audio": (
@@ -81,16 +113,16 @@ _OPTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "log.level",
         {
             "type": click.Choice(["debug", "info", "warning", "error"]),
-            "help": "What is told on standard error.",
+            "help": "What is told on standard error.  [default: info]",
         },
     ),
-    "--workers": ("workers", {"type": _COUNT, "help": "Processes that share the port."}),
+    "--workers": ("workers", {"type": _COUNT, "help": "Processes that share the port.  [default: 1]"}),
     "--drain": (
         "drain_seconds",
         {
             "type": click.FloatRange(0),
             "metavar": "SECONDS",
-            "help": "How long sessions may go on at the end.",
+            "help": "How long sessions may go on at the end.  [default: 30]",
         },
     ),
 }
@@ -124,8 +156,9 @@ def _config_options(command: F) -> F:
 def proxy(*, path: Path | None, check_config: bool, new_token: str | None, **options: Any) -> None:
     """Run a proxy: clients come in at ws://HOST:PORT/v1/realtime, and the service behind it has one key.
 
-    The key comes from the environment or from a file, never from the command line. It stops at SIGINT and
-    SIGTERM: no new session is taken, and those there are may go on for a while; a second signal ends them.
+    The key comes from the environment or from a file, never from the command line. It stops at SIGINT,
+    SIGTERM and SIGHUP: no new session is taken, and those there are may go on for a while; a second signal
+    ends them.
     """
     need("rtproto.services.proxy", "services")
     if new_token is not None:
@@ -133,9 +166,23 @@ def proxy(*, path: Path | None, check_config: bool, new_token: str | None, **opt
         return
     config = _loaded(path, options)
     if check_config:
-        click.echo("all is well")
+        click.echo(_summary(config))
         return
     _begin(config)
+
+
+def _summary(config: "Config") -> str:
+    """That it would start, and as what."""
+    upstream, metrics = config.upstream, config.metrics
+    policies = [type(policy).__name__ for policy in config.policies.row()]
+    rows = {
+        "listen": config.listen.address,
+        "upstream": urlsplit(upstream.url).netloc or upstream.url,
+        "key": upstream.key_source,
+        "policies": ", ".join(policies) or "none",
+        "metrics": metrics.address or "nowhere",
+    }
+    return "\n".join(("all is well", *(f"{name + ':':<10}{what}" for name, what in rows.items())))
 
 
 def _tell_token(name: str) -> None:
@@ -153,6 +200,8 @@ def _tell_token(name: str) -> None:
 def _loaded(path: Path | None, options: Mapping[str, Any]) -> "Config":
     from rtproto.services.proxy.config import InvalidConfig, load  # noqa: PLC0415 - as above
 
+    if path is None and options["elide_audio"] and options["record"] is None:
+        raise click.UsageError("--elide-audio needs --record")
     try:
         return load(path, _said(options))
     except InvalidConfig as wrong:
@@ -170,7 +219,8 @@ def _said(options: Mapping[str, Any]) -> dict[str, Any]:
         table = said
         for name in tables:
             table = table.setdefault(name, {})
-        table[last] = str(value.absolute()) if isinstance(value, Path) else value
+        if last:
+            table[last] = str(value.absolute()) if isinstance(value, Path) else value
     upstream = said.get("upstream", {})
     if any(name in upstream for name in _KEYS):
         said["upstream"] = {"key_env": None, "key_file": None, "pass_key": False} | upstream

@@ -24,7 +24,9 @@ from rtproto.services.proxy.validation import Validation
 from .shell import Talk
 
 KEY = "sk-of-the-service"
+WORD = "f9a1b2c3d4e5"  # a key that could be a name
 ADA = "rtp_of-ada"
+NO_KEY = "upstream.key_env: there is no OPENAI_API_KEY"
 FAKE = 'upstream.url = "fake:"\n'
 OPENING = Opening(path="/v1/realtime", query="model=m")
 
@@ -101,7 +103,12 @@ def test_an_option_goes_before_the_file_and_leaves_the_rest(loaded: Any) -> None
     [
         ("workers = ", "it is no TOML: "),
         ("workers = 1\nworkers = 1", "it is no TOML: "),
-        ("worker = 1", "Object contains unknown field `worker`"),
+        ("worker = 1", "Object contains unknown field `worker`; did you mean `workers`?"),
+        (
+            "[policies.model]\nalowed = ['a']",
+            "policies.model: Object contains unknown field `alowed`; did you",
+        ),
+        ("[limits]\nidle_second = 1", "limits: Object contains unknown field `idle_second`; did you mean"),
         ("[listen]\nadress = ''", "listen: Object contains unknown field `adress`"),
         ("[limits]\nmax_bytes = 1", "limits: Object contains unknown field `max_bytes`"),
         ("[policies.ledger]\nx = 1", "policies.ledger: Object contains unknown field `x`"),
@@ -114,9 +121,17 @@ def test_an_option_goes_before_the_file_and_leaves_the_rest(loaded: Any) -> None
         ("drain_seconds = nan", "drain_seconds must be"),
         ("drain_seconds = -1", "drain_seconds must be"),
         ("[limits]\nstall_seconds = 0", "limits: stall_seconds must be"),
-        ("[log]\nlevel = 'loud'", "log.level: "),
+        (f"[log]\nlevel = '{KEY}'", "log.level: must be one of debug, error, info, warning"),
+        (
+            "[policies.model]\nallowed = ['m']\nmode = 'x'",
+            "policies.model.mode: must be one of refuse, remove",
+        ),
+        (
+            "[policies.session]\nsurfaces = ['realtime', 'x']",
+            "policies.session.surfaces[1]: must be one of real",
+        ),
         *(
-            (f"[listen]\naddress = '{address}'", "listen: address must be")
+            (f"[listen]\naddress = '{address}'", "listen: address must be HOST:PORT, as 127.0.0.1:8080")
             for address in ("", "h", "h:", ":1")
         ),
         *(
@@ -127,7 +142,20 @@ def test_an_option_goes_before_the_file_and_leaves_the_rest(loaded: Any) -> None
         ("[policies.allow]", "policies.allow: client or server must be said"),
         ("[policies.model]", "policies.model: Object missing required field `allowed`"),
         ("[policies.model]\nallowed = ['a']\ndefault = 'b'", "policies.model: the default is none"),
-        ("[policies.deny]\nclient = ['sesion.update']", "policies.deny: the client has no event"),
+        ("[policies.model]\nallowed = ['a', '']", "policies.model: a model must have a name"),
+        (
+            "[policies.model]\nallowed = ['a']\ntranscription_models = ['']",
+            "policies.model: a model must have a name",
+        ),
+        (
+            "[policies.deny]\nclient = ['sesion.update']",
+            "policies.deny: the client has no event 'sesion.update'; for a vendor's: vendor_names = true",
+        ),
+        ("[metrics]\naddress = '127.0.0.1:8080'", "metrics.address: clients come in there"),
+        (
+            "[metrics]\naddress = '[::1]:80'\n[listen]\naddress = '[::1]:80'",
+            "metrics.address: clients come in",
+        ),
         (
             "[policies.session.force]\naudio.output.voice = 'x'",
             "policies.session: a path in force is written in",
@@ -137,12 +165,22 @@ def test_an_option_goes_before_the_file_and_leaves_the_rest(loaded: Any) -> None
         ("[policies.session.force]\nsession.x = 1", "policies.session: a path"),
         ("[policies.record]\ndirectory = 'none'", "policies.record: the directory"),
         ("[policies.record]\ndirectory = ''", "policies.record.directory: expected a path"),
+        (
+            "[policies.record]\ndirectory = '~nobody-here/x'",
+            "policies.record.directory: there is no such home",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_by_its_place_without_its_value(wrong: Any, text: str, told: str) -> None:
     said = wrong(text, upstream={"url": "fake:"} if "[upstream]" not in text else {})
     assert said.startswith(told)
     assert KEY not in said
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "127.0.0.1:8081", "127.0.0.2:8080"])
+def test_metrics_have_an_address_of_their_own(loaded: Any, address: str) -> None:
+    listen = {"address": address if address.endswith(":0") else "127.0.0.1:8080"}
+    assert loaded(f"{FAKE}metrics.address = '{address}'", listen=listen).metrics.address == address
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -198,14 +236,25 @@ def test_azure(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "upstream.key_env: there is no OPENAI_API_KEY in the environment"),
+        (
+            "",
+            f"{NO_KEY} in the environment: wss://api.openai.com needs a key, --upstream fake: none",
+        ),
+        (f"[upstream]\nkey_env = '{KEY}'", "upstream: key_env must be the name of a variable"),
+        (f"[upstream]\nkey_env = '{KEY}'\npass_key = false", "upstream: key_env must be the name"),
+        ("[upstream]\nkey_env = ''", "upstream: key_env must be the name of a variable"),
+        (f"[upstream]\nkey_env = '{WORD}'", "upstream.key_env: there is no such variable in the environment"),
+        (f"[upstream]\nurl = 'wss://a:{KEY}@h'", f"{NO_KEY} in the environment"),
+        ("[upstream]\nurl = 'wss://api.openai.com/v1'\npass_key = true", "upstream: url must be without /v1"),
         ("[upstream]\nkey_env = 'NONE'", "upstream.key_env: there is no NONE in the environment"),
         ("[upstream]\nkey_env = 'EMPTY'", "upstream.key_env: there is no EMPTY in the environment"),
         ("[upstream]\nkey_env = 'TWO'", "upstream: key holds what no header can"),
         ("[upstream]\nkey_file = 'two'", "upstream: key holds what no header can"),
         ("[upstream]\nkey_file = 'binary'", "upstream: key holds what no header can"),
         ("[upstream]\nkey_file = 'empty'", "upstream: key holds what no header can"),
-        ("[upstream]\nkey_file = 'none'", "upstream.key_file: No such file or directory"),
+        ("[upstream]\nkey_file = 'none'", "upstream.key_file: No such file or directory, in HERE"),
+        ("[upstream]\nkey_file = 'keys/none'", "upstream.key_file: No such file or directory, in HERE/keys"),
+        (f"[upstream]\nkey_file = '{KEY}'", "upstream.key_file: No such file or directory, in HERE"),
         ("[upstream]\nkey_file = '.'", "upstream.key_file: Is a directory"),
         ("[upstream]\nkey_file = 'two'\nkey_env = 'TWO'", "upstream: there is one place for a key"),
         ("[upstream]\nkey_file = 'two'\npass_key = true", "upstream: there is one place for a key"),
@@ -233,8 +282,32 @@ def test_a_service_that_cannot_be_asked(
     (tmp_path / "empty").touch()
     (tmp_path / "tokens").touch()
     said = wrong(text)
-    assert said.startswith(told)
+    assert said.startswith(told.replace("HERE", str(tmp_path)))
     assert KEY not in said
+    assert WORD not in said
+
+
+def test_only_who_says_nothing_of_a_service_is_told_of_the_fake_one(wrong: Any) -> None:
+    assert wrong("upstream.url = 'wss://x.example'") == f"{NO_KEY} in the environment"
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("", "$OPENAI_API_KEY"),
+        ("upstream.key_env = 'mine'", "$mine"),
+        ("upstream.key_file = 'key'", "HERE/key"),
+        ("upstream.pass_key = true", "each client's own"),
+        (FAKE, "none, the service is a fake"),
+    ],
+)
+def test_where_the_key_comes_from(
+    loaded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, source: str
+) -> None:
+    (tmp_path / "key").write_text(KEY, "utf-8")
+    for name in ("OPENAI_API_KEY", "mine"):
+        monkeypatch.setenv(name, KEY)
+    assert loaded(text).upstream.key_source == source.replace("HERE", str(tmp_path))
 
 
 # Certificates ---------------------------------------------------------------------------------
@@ -293,7 +366,7 @@ def test_tokens_and_rooms(loaded: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("tokens_file = 'none'", "entry.tokens_file: No such file"),
+        ("tokens_file = 'none'", "entry.tokens_file: No such file or directory, in /"),
         ("tokens_file = 'tokens'", "entry.tokens_file: line 2 is no NAME:SHA256"),
         ("origins = ['*']", "entry: origins must be"),
         ("max_sessions = 0", "entry: max_sessions must be"),
@@ -341,6 +414,10 @@ class Broken(Policy):
     def __init__(self):
         raise ValueError("sk-of-the-service")
 
+class Late(Policy):
+    def __init__(self):
+        import no_such_thing
+
 thing = Mine()
 """
 ALL = """
@@ -349,7 +426,7 @@ custom = ["mine_of_config:Mine", "mine_of_config:Mine.Inner"]
 [policies.ledger]
 [policies.session]
 forbid = ["tools"]
-force = { "audio.output.voice" = "marin", speed = 1.5, tools = [{ type = "x" }] }
+force = { "audio.output.speed" = 1.5, tools = [{ type = "function", name = "x" }] }
 [policies.model]
 allowed = ["m"]
 default = "m"
@@ -367,6 +444,7 @@ compress = false
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_of_config.py").write_text(MINE, "utf-8")
+    (tmp_path / "needy_of_config.py").write_text("import no_such_thing", "utf-8")
     (tmp_path / "captures").mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "mine_of_config", raising=False)
@@ -416,9 +494,14 @@ def test_policies_do_as_their_sections_say(loaded: Any) -> None:
         ("Mine", "must be module:Class"),
         ("mine_of_config:", "must be module:Class"),
         (":Mine", "must be module:Class"),
-        ("no_such_module:Mine", "no_such_module:Mine cannot be made: ModuleNotFoundError"),
-        ("mine_of_config:Yours", "mine_of_config:Yours cannot be made: AttributeError"),
-        ("mine_of_config:Needy", "mine_of_config:Needy cannot be made: TypeError"),
+        ("no_such_module:Mine", "there is no module no_such_module"),
+        ("no_such_module.inner:Mine", "there is no module no_such_module"),
+        ("mine_of_config.inner:Mine", "there is no module mine_of_config.inner"),
+        ("needy_of_config:Mine", "needy_of_config imports no_such_thing, which is missing"),
+        ("mine_of_config:Late", "mine_of_config imports no_such_thing, which is missing"),
+        ("mine_of_config:Yours", "the module mine_of_config has no Yours"),
+        ("mine_of_config:Yours.Inner", "the module mine_of_config has no Yours.Inner"),
+        ("mine_of_config:Needy", "mine_of_config:Needy is made without arguments, and needs some"),
         ("mine_of_config:Broken", "mine_of_config:Broken cannot be made: ValueError at mine_of_config.py:14"),
         ("mine_of_config:thing", "mine_of_config:thing is no subclass of Policy"),
         ("json:JSONDecoder", "json:JSONDecoder is no subclass of Policy"),
@@ -426,6 +509,21 @@ def test_policies_do_as_their_sections_say(loaded: Any) -> None:
 )
 def test_a_class_of_yours_that_cannot_be_had(wrong: Any, name: str, told: str) -> None:
     assert wrong(f"{FAKE}[policies]\ncustom = ['{name}']") == f"policies.custom: {told}"
+
+
+def test_where_there_are_metrics_tokens_are_counted(loaded: Any) -> None:
+    metrics = FAKE + "metrics.address = '127.0.0.1:9090'\n"
+    for text in (metrics, metrics + "[policies.ledger]", FAKE + "[policies.ledger]"):
+        assert [type(policy) for policy in loaded(text).policies.row()] == [UsageLedger]
+    assert loaded(FAKE).policies.row() == []
+    row = loaded(metrics + "policies.model.allowed = ['m']").policies.row()
+    assert [type(policy) for policy in row] == [ModelLock, UsageLedger]
+
+
+def test_a_session_may_have_fields_of_a_vendor(loaded: Any, wrong: Any) -> None:
+    force = "[policies.session.force]\n'vendor.thing' = 1\n"
+    assert loaded(f"{FAKE}[policies.session]\nvendor_names = true\n{force}").policies.row()
+    assert wrong(FAKE + force).startswith("policies.session: ")
 
 
 def test_a_check_leaves_nothing_behind(loaded: Any, tmp_path: Path) -> None:

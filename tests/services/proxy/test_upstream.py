@@ -89,6 +89,13 @@ def test_a_url_that_has_the_clients_path_already_is_a_mistake(path: str) -> None
         Upstream(url=SERVICE + path)
 
 
+@pytest.mark.parametrize("url", [f"{SERVICE}/v1", f"{SERVICE}/v1/", "wss://x.example/openai/v1"])
+def test_a_url_that_has_the_clients_v1_already_is_a_mistake(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^url must be without /v1: it is in the client's path$"):
+        Upstream(url=url)
+    assert Upstream(url=url.rstrip("/") + "0")
+
+
 # Headers --------------------------------------------------------------------------------------
 
 

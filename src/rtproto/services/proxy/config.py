@@ -1,7 +1,8 @@
 """A configuration is checked to the end before anything listens, and holds no secret: it says where one is.
 
 It is TOML, and ``examples/proxy.toml`` has all of it. A relative path is relative to the file. Every message
-names the file and the place in it (``proxy.toml: upstream.key_file: …``), and shows no value of it.
+names the file and the place in it (``proxy.toml: upstream.key_file: …``), and shows no value of it that
+could be a key.
 """
 
 import os
@@ -10,15 +11,17 @@ import ssl
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import signature
 from ipaddress import ip_address
 from math import inf, isfinite
-from operator import attrgetter
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
+from msgspec.inspect import LiteralType, StructType, Type, UnionType, VarTupleType, type_info
 
 from rtproto.services.proxy.admission import Admission, read_tokens
 from rtproto.services.proxy.fields import SessionFields
@@ -52,10 +55,13 @@ __all__ = [
 ]
 
 _FAKE = "fake:"
+_OPENAI = "wss://api.openai.com"
 _KEY_ENV = "OPENAI_API_KEY"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _BETWEEN = re.compile(rf"{re.escape(__file__)}|importlib|^<")  # what lies between us and a user's module
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 Address: TypeAlias = tuple[str, int]
 """A host and a port."""
@@ -66,21 +72,22 @@ class InvalidConfig(ValueError):
 
 
 @contextmanager
-def _at(place: str) -> Generator[None]:
-    """What is wrong is wrong here."""
+def _at(place: str, file: Path | None = None) -> Generator[None]:
+    """What is wrong is wrong here; of a file its directory is told, for its name may be a key, by mistake."""
     try:
         yield
     except OSError as refusal:
-        raise InvalidConfig(f"{place}: {refusal.strerror or 'cannot be read'}") from None
+        where = "" if file is None else f", in {file.parent}"
+        raise InvalidConfig(f"{place}: {refusal.strerror or 'cannot be read'}{where}") from None
     except ValueError as wrong:
-        raise InvalidConfig(f"{place}: {wrong}") from None
+        raise InvalidConfig(f"{place}: {wrong}".replace("=True", " = true")) from None
 
 
 def _address(address: str) -> Address:
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
-        raise ValueError("address must be HOST:PORT")
+        raise ValueError("address must be HOST:PORT, as 127.0.0.1:8080")
     return host, int(port)
 
 
@@ -125,7 +132,7 @@ class Listen(_Section, frozen=True):
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        with _at("listen.tls_certificate"):
+        with _at("listen.tls_certificate", self.tls_certificate):
             # A key with a password would ask the terminal for it: an empty one is as good as none.
             context.load_cert_chain(self.tls_certificate, self.tls_key, password="")
         return context
@@ -134,7 +141,7 @@ class Listen(_Section, frozen=True):
 class Service(_Section, frozen=True):
     """``[upstream]``: the service."""
 
-    url: str = "wss://api.openai.com"
+    url: str = _OPENAI
     """As :attr:`Upstream.url`; ``fake:``: a fake service, in this process."""
     key_env: str | None = None
     """The environment variable that holds its key; if nothing is said of one: ``OPENAI_API_KEY``."""
@@ -152,11 +159,22 @@ class Service(_Section, frozen=True):
     def __post_init__(self) -> None:
         if sum((self.key_env is not None, self.key_file is not None, self.pass_key)) > 1:
             raise ValueError("there is one place for a key: key_env, key_file or pass_key")
+        if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
+            raise ValueError("key_env must be the name of a variable, of letters, digits and _; no key")
 
     @property
     def is_fake(self) -> bool:
         """Whether it is the fake one."""
         return self.url == _FAKE
+
+    @property
+    def key_source(self) -> str:
+        """Where its key comes from, for people."""
+        if self.is_fake:
+            return "none, the service is a fake"
+        if self.pass_key:
+            return "each client's own"
+        return f"${self.key_env or _KEY_ENV}" if self.key_file is None else str(self.key_file)
 
     def upstream(self, fake_url: str | None = None) -> Upstream:
         """The service.
@@ -180,18 +198,20 @@ class Service(_Section, frozen=True):
         if self.pass_key:
             return None
         if self.key_file is not None:
-            with _at("upstream.key_file"):
+            with _at("upstream.key_file", self.key_file):
                 return self.key_file.read_text("utf-8", errors="replace").strip()
         name = self.key_env or _KEY_ENV
         key = os.environ.get(name, "").strip()
         if not key:
-            raise InvalidConfig(f"upstream.key_env: there is no {name} in the environment")
+            shown = name if name.isupper() else "such variable"  # some keys are of letters and digits too
+            hint = f": {_OPENAI} needs a key, --upstream fake: none" if self.url == _OPENAI else ""
+            raise InvalidConfig(f"upstream.key_env: there is no {shown} in the environment{hint}")
         return key
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.ca_file is None:
             return None
-        with _at("upstream.ca_file"):
+        with _at("upstream.ca_file", self.ca_file):
             return ssl.create_default_context(cafile=self.ca_file)
 
 
@@ -217,7 +237,7 @@ class Entry(_Section, frozen=True):
         """
         tokens = None
         if self.tokens_file is not None:
-            with _at("entry.tokens_file"):
+            with _at("entry.tokens_file", self.tokens_file):
                 tokens = read_tokens(self.tokens_file)
         with _at("entry"):
             return Admission(tokens, self.origins, self.max_sessions, self.max_sessions_per_client)
@@ -276,6 +296,10 @@ class Model(_Section, frozen=True):
     mode: Literal["refuse", "remove"] = "refuse"
     """What becomes of an update that asks for another."""
 
+    def __post_init__(self) -> None:
+        if not all((*self.models, *(self.transcription_models or ()))):
+            raise ValueError("a model must have a name")
+
 
 class Fields(_Section, frozen=True):
     """``[policies.session]``: :class:`SessionFields`."""
@@ -289,7 +313,10 @@ class Fields(_Section, frozen=True):
     at_open: bool = True
     """Whether what is forced is sent when a session begins."""
     surfaces: tuple[Surface, ...] = ("realtime", "transcription", "translation")
-    """The kinds of session it is for."""
+    """The kinds of session it is for; a client says which it wants, so leave one out only if the service
+    goes by the query."""
+    vendor_names: bool = False
+    """Whether a path may be one that this version does not know."""
 
     def __post_init__(self) -> None:
         if isinstance(self.force.get("audio"), dict):
@@ -346,7 +373,7 @@ class Policies(_Section, frozen=True):
     session: Fields | None = None
     """What a session has, whatever a client says."""
     ledger: Ledger | None = None
-    """Last: what the service says of tokens is counted."""
+    """Last: what the service says of tokens is counted; where there are metrics, it always is."""
 
     def row(self) -> list[Policy]:
         """New ones, in their order; those that are context managers are to be entered.
@@ -384,14 +411,36 @@ def _custom(name: str) -> Policy:
     module, _, path = name.partition(":")
     if not (module and path):
         raise ValueError("must be module:Class")
+    with _blaming(name, module):
+        found: object = import_module(module)
+    for step in path.split("."):
+        found = getattr(found, step, None)
+    if found is None:
+        raise ValueError(f"the module {module} has no {path}")
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        raise ValueError(f"{name} is no subclass of Policy")  # noqa: TRY004 - what msgspec's are
     try:
-        kind = attrgetter(path)(import_module(module))
-        policy = kind() if isinstance(kind, type) and issubclass(kind, Policy) else None
+        signature(found).bind()
+    except TypeError:
+        raise ValueError(f"{name} is made without arguments, and needs some") from None
+    with _blaming(name, module):
+        return found()
+
+
+@contextmanager
+def _blaming(name: str, module: str) -> Generator[None]:
+    """What goes wrong in a user's module."""
+    try:
+        yield
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the module's
-        raise ValueError(f"{name} cannot be made: {_blamed(error)}") from None
-    if policy is None:
-        raise ValueError(f"{name} is no subclass of Policy")
-    return policy
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None:
+            told = f"{name} cannot be made: {_blamed(error)}"
+        elif f"{module}.".startswith(f"{missing}."):
+            told = f"there is no module {missing}"
+        else:
+            told = f"{module} imports {missing}, which is missing"
+        raise ValueError(told) from None
 
 
 def _blamed(error: Exception) -> str:
@@ -455,6 +504,7 @@ class Config(_Section, frozen=True):
         self.entry.admission()
         self.policies.row()
         self._check_entry()
+        self._check_metrics()
 
     def _check_entry(self) -> None:
         """A key is for those it was meant for."""
@@ -474,6 +524,11 @@ class Config(_Section, frozen=True):
             if most is not None and most < self.workers:
                 raise InvalidConfig(f"entry.{name}: must be at least workers: each has its part of it")
 
+    def _check_metrics(self) -> None:
+        host, port = self.listen.host_and_port
+        if port and self.metrics.host_and_port == (host, port):
+            raise InvalidConfig("metrics.address: clients come in there, by listen.address")
+
 
 def load(path: Path | None, options: Mapping[str, Any] | None = None) -> Config:
     """A configuration from a file, checked.
@@ -488,7 +543,7 @@ def load(path: Path | None, options: Mapping[str, Any] | None = None) -> Config:
     directory = Path.cwd() if path is None else path.absolute().parent
     try:
         said = {} if path is None else _read(path)
-        config = _made(_merged(said, options or {}), directory)
+        config = _counting(_made(_merged(said, options or {}), directory))
         if config.policies.custom and str(directory) not in sys.path:
             sys.path.insert(0, str(directory))  # as python itself does: for modules beside it
         config.check()
@@ -520,10 +575,53 @@ def _made(said: Mapping[str, Any], directory: Path) -> Config:
     def path(kind: type[Any], value: object) -> Path:
         if kind is not Path or not isinstance(value, str) or not value or "\0" in value:
             raise ValueError("expected a path")
-        return directory / Path(value).expanduser()
+        try:
+            return directory / Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such home") from None
 
     try:
         return msgspec.convert(said, Config, dec_hook=path)
     except msgspec.ValidationError as wrong:
         match = _AT.fullmatch(str(wrong))
-        raise InvalidConfig(f"{match[2]}: {match[1]}" if match and match[2] else str(wrong)) from None
+        what, place = match.groups() if match else (str(wrong), "")
+        raise InvalidConfig(f"{place}: {_helped(what, place)}".removeprefix(": ")) from None
+
+
+def _helped(what: str, place: str) -> str:
+    """What is wrong, and what would be right."""
+    if what.startswith("Invalid enum value"):
+        return f"must be one of {', '.join(_names(place))}"
+    unknown = _UNKNOWN.fullmatch(what)
+    near = [] if unknown is None else get_close_matches(unknown[1], _names(place), 1)
+    return f"{what}; did you mean `{near[0]}`?" if near else what
+
+
+def _names(place: str) -> list[str]:
+    """What may stand there: the names of a table, or the words of a field."""
+    kind: Type = type_info(Config)
+    for name in filter(None, place.partition("[")[0].split(".")):
+        fields = cast("StructType", kind).fields
+        kind = _bare(next(field.type for field in fields if field.encode_name == name))
+    if isinstance(kind, LiteralType):
+        return [*map(str, kind.values)]
+    return [field.encode_name for field in cast("StructType", kind).fields]
+
+
+def _bare(kind: Type) -> Type:
+    """Without what may be there in its place, and without what there may be many of."""
+    match kind:
+        case UnionType():
+            return next(each for each in kind.types if isinstance(each, StructType))
+        case VarTupleType():
+            return kind.item_type
+        case _:
+            return kind
+
+
+def _counting(config: Config) -> Config:
+    """Who looks at metrics looks for tokens."""
+    if config.metrics.address is None or config.policies.ledger is not None:
+        return config
+    replace = msgspec.structs.replace
+    return replace(config, policies=replace(config.policies, ledger=Ledger()))

@@ -94,6 +94,8 @@ def _check_url(url: str) -> None:
         raise ValueError("url must be ws:// or wss://HOST[:PORT][/PATH], without user, query and fragment")
     if url.rstrip("/").endswith("/realtime"):
         raise ValueError("url must end before /v1/realtime: the client's path comes after it")
+    if url.rstrip("/").endswith("/v1"):
+        raise ValueError("url must be without /v1: it is in the client's path")
 
 
 def _is_visible(text: str) -> bool:
