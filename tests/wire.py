@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs
 
@@ -58,9 +58,12 @@ class Frame(NamedTuple):
 class Raw:
     """One end of a connection that does as it likes with its bytes."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_client: bool = True
+    ) -> None:
         self.reader = reader
         self.writer = writer
+        self.is_client = is_client
 
     async def send(self, *frames: bytes) -> None:
         self.writer.write(b"".join(frames))
@@ -89,10 +92,11 @@ class Raw:
         return (await self.next()).id
 
     async def closed(self) -> tuple[int, str]:
-        """The close that comes at some time, whatever comes before; 1006: none."""
+        """The close that comes at some time, whatever comes before, and is answered; 1006: none."""
         try:
             while (got := await self.next()).kind != CLOSE:
                 pass
+            await self.send(frame(CLOSE, got.data, mask=MASK if self.is_client else None))
         except (asyncio.IncompleteReadError, ConnectionError):
             return 1006, ""
         return int.from_bytes(got.data[:2]) if got.data else 1005, got.data[2:].decode()
@@ -126,7 +130,7 @@ async def raw(port: int, request: bytes | None = None) -> AsyncIterator[Raw]:
     try:
         yield Raw(reader, writer)
     finally:
-        writer.close()
+        await _close(writer)
 
 
 async def answer(port: int, request: bytes) -> tuple[int, bytes]:
@@ -135,8 +139,14 @@ async def answer(port: int, request: bytes) -> tuple[int, bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
         told = await reader.read() if b"Upgrade" not in request else await reader.readuntil(b"\r\n\r\n")
-    writer.close()
+    await _close(writer)
     return int(told.split()[1]), told
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 Handler = Callable[[Raw], Awaitable[None]]
@@ -178,10 +188,10 @@ class Service:
             b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
         )
         try:
-            await self.handlers[model](Raw(reader, writer))
+            await self.handlers[model](Raw(reader, writer, is_client=False))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except Exception as failure:  # noqa: BLE001 - the test's, raised when it leaves
             self.failures.append(failure)
         finally:
-            writer.close()
+            await _close(writer)

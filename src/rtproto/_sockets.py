@@ -5,6 +5,7 @@ import logging
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from socket import SO_RCVBUF, SOL_SOCKET
 from ssl import SSLContext
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "PING",
     "PONG",
+    "SAYABLE",
     "TEXT",
     "Connection",
     "Frame",
@@ -52,6 +54,11 @@ MAX_MESSAGE_BYTES = 24 * 2**20
 TEXT, BINARY, PING, PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
 """Kinds of frames."""
 
+SAYABLE = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
+"""The close codes that may go over the wire (RFC 6455 §7.4)."""
+
+_LOGGER = logging.getLogger("picows.rtproto")
+_LOGGER.setLevel(logging.DEBUG)  # below it picows logs handshakes, with their keys
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
 _BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
@@ -119,6 +126,11 @@ class Connection(WSListener):
         """Whether messages come and go: the handshake is done, and neither side has said goodbye."""
         return self._is_open and not self._transport.is_close_frame_sent  # picows closes at a fault
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether picows found a fault, and has said goodbye by itself: it waits for the peer without end."""
+        return self._is_open and self._transport.is_close_frame_sent
+
     # What happens; a subclass fills in what it needs.
 
     def opened(self) -> None:
@@ -169,6 +181,8 @@ class Connection(WSListener):
         elif self.is_open:
             self._say_goodbye(code, reason)
             self._break_off_later()
+        elif self.is_broken and self._patience is None:
+            self._break_off_later()
 
     def abort(self) -> None:
         """Break off without a word, as a peer that lost its network."""
@@ -191,6 +205,11 @@ class Connection(WSListener):
         if self._is_open:
             self._transport.underlying_transport.resume_reading()
 
+    def limit_reading(self, high: int) -> None:
+        """Let the system keep so many bytes that are not read: what one turn of the event loop may take."""
+        sock = self._transport.underlying_transport.get_extra_info("socket")
+        sock.setsockopt(SOL_SOCKET, SO_RCVBUF, high)
+
     def limit_writing(self, high: int) -> None:
         """Be ``congested`` when so many bytes wait to be written."""
         self._transport.underlying_transport.set_write_buffer_limits(high=high)
@@ -205,12 +224,12 @@ class Connection(WSListener):
         await self._transport.wait_disconnected()
 
     def _say_goodbye(self, code: int, reason: str) -> None:
+        shortened = reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
         self._is_open = False
         self._end = (code, reason)
         if code == _NO_STATUS:
             self._transport.send(WSMsgType.CLOSE, b"")
         else:
-            shortened = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
             self._transport.send_close(cast("WSCloseCode", code), shortened)
 
     def _break_off_later(self) -> None:
@@ -261,6 +280,8 @@ class Connection(WSListener):
     def _closing(self, payload: bytes) -> None:
         code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else _NO_STATUS
         reason = payload[2:].decode(errors="replace")
+        if code not in SAYABLE and len(payload) >= 2:
+            code, reason = 1002, "no such code"
         if self.is_open:
             self.was_told = True
             self._say_goodbye(code, reason)
@@ -311,7 +332,7 @@ def _framer(*, is_client_side: bool) -> tuple[_Gathered, WSTransport]:
     """A transport that writes into a list."""
     make = cast("Callable[..., WSTransport]", WSTransport)  # its constructor is not in its stub
     gathered = _Gathered()
-    return gathered, make(is_client_side, gathered, logging.getLogger("picows"), asyncio.get_running_loop())
+    return gathered, make(is_client_side, gathered, _LOGGER, asyncio.get_running_loop())
 
 
 class Gathering(Connection):
@@ -432,7 +453,9 @@ async def listen(  # noqa: PLR0913 - each has a default
         enable_auto_pong=False,
         websocket_handshake_timeout=handshake_seconds,
         read_buffer_init_size=_READ_BUFFER,
+        logger_name=_LOGGER,
         ssl=tls,
+        ssl_handshake_timeout=handshake_seconds if tls else None,
         backlog=_BACKLOG,
         reuse_port=reuse_port or None,
     )
@@ -486,12 +509,12 @@ async def connect(  # noqa: PLR0913 - each has a default
     """Open a WebSocket to a URL, ``ws:`` or ``wss:``, with the certificate verified, as ``tls`` has it.
 
     Raises:
-        OSError: there is nobody.
+        OSError: there is nobody, or nobody any more.
         HandshakeError: there is somebody who says no.
     """
     if subprotocols:
         headers = {**headers, "Sec-WebSocket-Protocol": ", ".join(subprotocols)}
-    await ws_connect(
+    _, listener = await ws_connect(
         lambda: connection,
         url,
         extra_headers=headers,
@@ -501,7 +524,10 @@ async def connect(  # noqa: PLR0913 - each has a default
         max_frame_size=connection.max_message_bytes,
         enable_auto_pong=False,
         max_redirects=0,  # headers may hold a key, which is for this host only
+        logger_name=_LOGGER,
     )
+    if cast("object", listener) is None:  # picows calls it a success
+        raise ConnectionResetError("gone before it answered")
     return connection
 
 

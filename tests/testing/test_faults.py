@@ -30,7 +30,7 @@ from rtproto.testing import (
     unknown,
 )
 from tests.testing.talk import KEY, SECONDS, Client, connected
-from tests.testing.test_sockets import CLOSE, PING, TEXT, frame, raw
+from tests.testing.test_sockets import CLOSE, PING, TEXT, frame, served
 
 PROMPT = 1.5  # seconds: what takes longer waited for somebody
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, _sockets.new_loop], ids=["asyncio", "fast"])
@@ -236,7 +236,7 @@ def test_a_half_open_server_keeps_silent_and_stops_at_once(loop: Loop) -> None:
 
 def test_a_close_waits_for_its_answer_but_not_for_ever() -> None:
     async def work() -> None:
-        async with fake, raw(fake) as client:
+        async with fake, served(fake) as client:
             await client.send(frame(TEXT, json.dumps(WRITTEN).encode()))
             while (await client.next()).kind != CLOSE:
                 pass
@@ -251,7 +251,7 @@ def test_a_close_waits_for_its_answer_but_not_for_ever() -> None:
 
 def test_a_half_open_server_does_not_answer_a_close() -> None:
     async def work() -> None:
-        async with fake, raw(fake) as client:
+        async with fake, served(fake) as client:
             await client.send(frame(TEXT, json.dumps(WRITTEN).encode()))
             assert json_type((await client.next()).data) == "response.created"
             await client.send(frame(CLOSE, b"\x03\xe8"))
@@ -266,7 +266,7 @@ def test_a_half_open_server_does_not_answer_a_close() -> None:
 
 def test_a_half_open_server_does_not_even_hear_what_came_in_the_same_breath() -> None:
     async def work() -> None:
-        async with fake, raw(fake) as client:
+        async with fake, served(fake) as client:
             await client.send(frame(TEXT, json.dumps(WRITTEN).encode()), frame(PING), frame(TEXT, b"{"))
             assert json_type((await client.next()).data) == "response.created"
             with pytest.raises(TimeoutError):

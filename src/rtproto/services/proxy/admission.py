@@ -181,6 +181,10 @@ def token_of(
     return next((token.strip() for token in shown if token.strip()), None)
 
 
+def _can_go_on(value: str) -> bool:
+    return value.isascii() and value.isprintable() and value != ""
+
+
 def asked(path: str, query: str, headers: Iterable[tuple[str, str]]) -> Opening:
     """What a client asks for, without what is a secret between it and us."""
     pairs = [*headers]
@@ -193,7 +197,9 @@ def asked(path: str, query: str, headers: Iterable[tuple[str, str]]) -> Opening:
     opening = Opening(
         path=path,
         query=query,
-        headers={name: value for name, value in pairs if name.lower() not in _SECRETS},
-        subprotocols=tuple(name for name in offered if name and not name.startswith(KEY_SUBPROTOCOL)),
+        headers={name: value for name, value in pairs if name.lower() not in _SECRETS and _can_go_on(value)},
+        subprotocols=tuple(
+            name for name in offered if _can_go_on(name) and not name.startswith(KEY_SUBPROTOCOL)
+        ),
     )
     return opening.with_query("api-key", None) if opening.get("api-key") is not None else opening

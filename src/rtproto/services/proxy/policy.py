@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rtproto._envelope import FRONTS, MIDST, front_end, read_envelope, types_of
 from rtproto._shown import shown
+from rtproto._sockets import SAYABLE
 from rtproto._struct import Event
 from rtproto.capture import Direction
 from rtproto.codec import encode, probe_type
@@ -303,7 +304,7 @@ class Session:
         Raises:
             ValueError: a peer may not say that code (RFC 6455 §7.4).
         """
-        if code not in _CODES:
+        if code not in SAYABLE:
             raise ValueError("a close code is 1000 to 1003, 1007 to 1014, or 3000 to 4999")
         self._is_closing = True
         self._shell.close(code, reason)
@@ -496,7 +497,7 @@ class Session:
             self._failed(None, error, getattr(work, "__qualname__", "a coroutine"))
 
     def _failed(self, policy: Policy | None, error: Exception, at: str) -> None:
-        name = type(policy).__name__ if policy else at
+        name = type(policy).__name__ if policy else "coroutine"
         self._pipeline.note_failure(name, error, at, self.id)
         self.close(1011, f"{name} failed")
 
@@ -513,7 +514,6 @@ def _bytes(sent: Sent) -> bytes:
     raise TypeError(f"what is sent is an event or a frame, not {type(sent).__name__}")
 
 
-_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 _HOOKS = tuple(name for name in vars(Policy) if name.startswith("on_"))
 
 

@@ -12,7 +12,18 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
-from rtproto._sockets import BINARY, PING, PONG, TEXT, Frame, Gathering, HandshakeError, Transport, connect
+from rtproto._sockets import (
+    BINARY,
+    PING,
+    PONG,
+    SAYABLE,
+    TEXT,
+    Frame,
+    Gathering,
+    HandshakeError,
+    Transport,
+    connect,
+)
 from rtproto.capture import Direction
 from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
@@ -24,6 +35,7 @@ __all__ = ["Relay"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
 _UNTIMED = 7
+_READ_AHEAD = 128 * 2**10  # bytes of a client: so long may one turn of the event loop be
 _GOODBYE_SECONDS = 1.0  # for an answer, when all else is written
 _ABNORMAL = 1006
 
@@ -50,7 +62,13 @@ class _Side(Gathering):
     # The hot path: one whole text message needs no more than this.
 
     def on_ws_frame(self, transport: Transport, frame: Frame) -> None:
-        if frame.msg_type is TEXT and frame.fin and self._joined is None and self._is_open and not frame.rsv1:
+        if (
+            frame.msg_type is TEXT
+            and frame.fin
+            and self._joined is None
+            and self._is_open
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3 or transport.is_close_frame_sent)
+        ):
             self.came.append(frame.get_payload_as_bytes())
         else:
             self.hand_over()
@@ -99,16 +117,31 @@ class _Side(Gathering):
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.is_open:
             self.flush()
-            self.close_seconds = self.relay.patience if self.waiting else _GOODBYE_SECONDS
+        self.close_seconds = self.goodbye_seconds()
         super().close(code, reason)
+
+    def goodbye_seconds(self) -> float:
+        """How long a goodbye may take."""
+        return self.relay.patience
 
     # Backpressure
 
     def congested(self) -> None:
         self.other.pause_reading()
         self._congested_since = perf_counter()
+        self._watch(self.waiting)
+
+    def _watch(self, waiting: int) -> None:
         loop = asyncio.get_running_loop()
-        self._stalled = loop.call_later(self.relay.limits.stall_seconds, self.relay.stalled, self)
+        self._stalled = loop.call_later(self.relay.limits.stall_seconds, self._look_again, waiting)
+
+    def _look_again(self, waited: int) -> None:
+        """Has it read nothing of what waits? One that is slow has."""
+        waiting = self.waiting if self.is_open else waited
+        if waiting < waited:
+            self._watch(waiting)
+        else:
+            self.relay.stalled(self)
 
     def writable(self) -> None:
         self.relieve()
@@ -141,6 +174,9 @@ class _Client(_Side):
 class _Service(_Side):
     name = "upstream"
     __slots__ = ()
+
+    def goodbye_seconds(self) -> float:
+        return self.relay.patience if self.is_open and self.waiting else _GOODBYE_SECONDS
 
     def opened(self) -> None:
         self.relay.connected()
@@ -185,8 +221,6 @@ class Relay:
         """Send a text message to the service, with the next flush."""
         self.patience: float = limits.stall_seconds
         """How long a goodbye may take with what is to be written before it, in seconds."""
-        self.is_over: bool = False
-        """Whether the client is gone."""
         self.was_entered: bool = False
         """Whether the client's handshake came to its end."""
         self._upstream = upstream
@@ -211,6 +245,7 @@ class Relay:
         self.counts.sessions += 1
         self.counts.sessions_open += 1
         self.client.limit_writing(self.limits.high_water_bytes)
+        self.client.limit_reading(_READ_AHEAD)
         self.client.pause_reading()
         self.start(self._call())
 
@@ -231,6 +266,10 @@ class Relay:
             fields = {"session": self.id, "why": why, "error": type(refusal).__name__}
             _LOGGER.warning("upstream failed", extra={"fields": fields})
             self.close(1011, why)
+        except Exception as error:  # noqa: BLE001 - the client must not wait for ever
+            fields = {"session": self.id, "why": "a fault of ours", "error": type(error).__name__}
+            _LOGGER.error("upstream failed", extra={"fields": fields})  # noqa: TRY400 - its text may quote the URL
+            self.close(1011, "upstream unreachable")
 
     def connected(self) -> None:
         """The service is there."""
@@ -242,7 +281,8 @@ class Relay:
         self.session = self._pipeline.session(self.opening, self, id=self.id)
         self.service.begin(self.session.from_upstream)
         self.client.begin(self._from_client)
-        self.client.resume_reading()
+        if not self.service.is_paused:
+            self.client.resume_reading()
         self.hurry()
 
     def _from_client(self, *messages: bytes) -> None:
@@ -320,13 +360,26 @@ class Relay:
 
     def stalled(self, side: _Side) -> None:
         """A side has not read for too long."""
+        if self._is_given_up:
+            return
         self.counts.stalled += 1
         self._give_up(1013, f"{side.name} does not read")
+
+    def leave(self) -> None:
+        """The proxy is going: nobody is waited for any longer than it takes to answer."""
+        self.patience = _GOODBYE_SECONDS
+
+    def look_after(self) -> None:
+        """Let go of a side that broke the protocol, and does not read that it did."""
+        if self.client.is_broken or self.service.is_broken:
+            self.close(1002, "protocol error")
 
     def _give_up(self, code: int, reason: str) -> None:
         """Close without waiting for what will not be read."""
         self._is_given_up = True
         self.patience = _GOODBYE_SECONDS
+        self.client.relieve()
+        self.service.relieve()
         self.close(code, reason)
 
     # The end
@@ -341,14 +394,13 @@ class Relay:
 
     def client_gone(self, code: int, reason: str) -> None:
         """The client's connection is over: so is the service's, in its words."""
-        self.is_over = True
         self.service.close(*((code, reason) if self.client.was_told else _CLIENT_LEFT))
         for task in self._tasks:  # soon: not before its first step, where it could not clean up
             asyncio.get_running_loop().call_soon(task.cancel)
         if self.session is not None:
             self.session.end()
         self.counts.sessions_open -= 1
-        self.counts.closes[str(code)] += 1
+        self.counts.closes[str(code) if code in SAYABLE or code in (1005, _ABNORMAL) else "other"] += 1
         self._log(code)
         self._on_left(self)
         self._one_less(self.client)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,9 @@ _LOGGER = logging.getLogger("rtproto.proxy")
 _GOING_AWAY = (1001, "going away")
 _GOODBYE_SECONDS = 2.0
 _LOOKS_PER_TIMEOUT = 4
+_LOOK_SECONDS = 1.0
+_VISIBLE = re.compile(r"[!-~]+")
+_TARGET = re.compile(r"[!\"$-~]+")  # no space, no control character, no fragment
 
 
 class Proxy:
@@ -72,6 +76,7 @@ class Proxy:
         self._listening: Listening | None = None
         self._relays: set[Relay] = set()
         self._none_left = asyncio.Event()
+        self._none_left.set()
         self._sweeper: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -127,6 +132,8 @@ class Proxy:
 
     def _admit(self, request: Request) -> Refusal:
         token = _token(request)
+        if token is not None and not _VISIBLE.fullmatch(token):  # it may become a header
+            raise Refused(401, "this is no token")
         opening, name = self._let_in(request, token)
         own = f"Bearer {token}" if token and name is None else None  # a token of ours is for nobody else
         try:
@@ -192,7 +199,7 @@ class Proxy:
         """
         if self._listening is not None:
             raise RuntimeError("the proxy is open already")
-        self._none_left.set()
+        self.is_draining = False
         self._listening = await listen(
             self._enter,
             self._host,
@@ -202,15 +209,17 @@ class Proxy:
             handshake_seconds=self._limits.handshake_seconds,
             reuse_port=self._reuse_port,
         )
-        if self._limits.idle_seconds:
-            self._sweeper = asyncio.create_task(self._close_idle(self._limits.idle_seconds))
+        self._sweeper = asyncio.create_task(self._look_after_all())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.is_draining = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for relay in self._relays:
+            relay.leave()
         listening, self._listening = self._listening, None
         if listening is not None:
             await listening.close(*_GOING_AWAY)
@@ -227,28 +236,30 @@ class Proxy:
             async with asyncio.timeout(seconds):
                 await self._none_left.wait()
 
-    async def _close_idle(self, seconds: float) -> None:
-        """Close the sessions in which nothing has come for so long, to a quarter of it."""
-        seen: dict[Relay, tuple[int, int]] = {}
+    async def _look_after_all(self) -> None:
+        """Close the sessions in which nothing has come for too long, and those that are broken."""
+        loop, limit = asyncio.get_running_loop(), self._limits.idle_seconds
+        seen: dict[Relay, tuple[int, float]] = {}
         while True:
-            await asyncio.sleep(seconds / _LOOKS_PER_TIMEOUT)
-            seen = {relay: _looked_at(relay, seen.get(relay, (-1, 0))) for relay in self._relays}
-            for relay, (_, times) in seen.items():
-                if times >= _LOOKS_PER_TIMEOUT:
+            await asyncio.sleep(min(limit / _LOOKS_PER_TIMEOUT, _LOOK_SECONDS) if limit else _LOOK_SECONDS)
+            now = loop.time()
+            seen = {relay: _since(relay, seen.get(relay), now) for relay in self._relays}
+            for relay, (_, since) in seen.items():
+                relay.look_after()
+                if limit and now - since >= limit:
                     relay.close(1001, "idle")
 
 
-def _looked_at(relay: Relay, before: tuple[int, int]) -> tuple[int, int]:
-    """The turn it is at, and how many looks in a row have found it there."""
-    number, times = before
-    return (number, times + 1) if relay.turns == number else (relay.turns, 0)
+def _since(relay: Relay, before: tuple[int, float] | None, now: float) -> tuple[int, float]:
+    """The turn that a relay is at, and since when it was seen there."""
+    return before if before is not None and before[0] == relay.turns else (relay.turns, now)
 
 
 def _opening(request: Request) -> Opening:
-    try:
-        path, _, query = request.path.decode("ascii").partition("?")
-    except UnicodeDecodeError:
-        raise Refused(400, "a path is ASCII") from None
+    target = request.path.decode("latin-1")
+    if not _TARGET.fullmatch(target):
+        raise Refused(400, "no such URL")
+    path, _, query = target.partition("?")
     return asked(path, query, request.headers.items())
 
 
