@@ -149,6 +149,16 @@ async def _close(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
+def switching(request: bytes) -> bytes:
+    """A service's answer to a handshake."""
+    key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+    accept = base64.b64encode(hashlib.sha1(key + _ACCEPT).digest())  # noqa: S324 - RFC 6455
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
+    )
+
+
 Handler = Callable[[Raw], Awaitable[None]]
 
 
@@ -180,13 +190,8 @@ class Service:
         self._tasks.add(asyncio.current_task())  # type: ignore[arg-type]
         request = await reader.readuntil(b"\r\n\r\n")
         self.requests.append(request)
-        key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-        accept = base64.b64encode(hashlib.sha1(key + _ACCEPT).digest())  # noqa: S324 - RFC 6455
         model = parse_qs(request.split()[1].partition(b"?")[2].decode())["model"][0]
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
-        )
+        writer.write(switching(request))
         try:
             await self.handlers[model](Raw(reader, writer, is_client=False))
         except (asyncio.IncompleteReadError, ConnectionError):

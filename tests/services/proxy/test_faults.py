@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websockets
 
+import rtproto
 from rtproto.services.proxy import ALL, Admission, Limits, Policy, Proxy, Upstream
 from rtproto.services.proxy.admission import hash_token
 from rtproto.services.proxy.recorder import Recorder
@@ -31,6 +32,7 @@ from tests.wire import (
     frame,
     raw,
     said,
+    switching,
 )
 
 BYSTANDERS = 3
@@ -533,5 +535,361 @@ def test_sigterm_under_load_loses_nothing() -> None:
             assert min(await asyncio.gather(*others)) >= 20
             assert await process.wait() == 0
             await process.stdout.read()
+
+    asyncio.run(run())
+
+
+# Found by a review ----------------------------------------------------------------------------
+
+
+async def _answering(how: bytes, *, reset: bool = False) -> asyncio.Server:
+    """A service that ends in the midst of its handshake."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(how)
+        (writer.transport.abort if reset else writer.close)()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("how", [b"", b"HTTP/1.1 101 Switching"])
+def test_a_service_that_hangs_up_in_its_handshake_leaves_nothing_behind(how: bytes, reset: bool) -> None:
+    async def run() -> None:
+        listening = await _answering(how, reset=reset)
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(SECONDS), listening, Proxy(Upstream(url=url, key="k")) as proxy:
+            async with raw(proxy.port) as client:
+                assert (await client.closed())[0] == 1011
+            await until(lambda: proxy.counts.sessions_open == 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "target", ["/v1/realtime?model=m#x", "/v1/realtime?model=m\x01", "/v1/realtime?a\tb"]
+)
+def test_what_is_no_url_is_refused(target: str) -> None:
+    async def run() -> None:
+        async with world() as there:
+            assert (await answer(there.proxy.port, asking(target)))[0] == 400
+
+    asyncio.run(run())
+
+
+def test_a_token_becomes_no_header_of_its_own() -> None:
+    async def run() -> None:
+        async with Service(m=_counting) as service, Proxy(Upstream(url=service.url)) as proxy:
+            target = "/v1/realtime?model=m&api-key=x%0d%0aX-Evil:%20y"
+            assert (await answer(proxy.port, asking(target, Authorization="")))[0] == 401
+            assert service.requests == []
+
+    asyncio.run(run())
+
+
+def test_a_token_of_ours_goes_to_no_service() -> None:
+    """Also where each client's own key goes on."""
+
+    async def run() -> None:
+        admission = Admission({"ada": hash_token("good")})
+        async with (
+            Service(m=_counting) as service,
+            Proxy(Upstream(url=service.url), admission=admission) as proxy,
+            raw(proxy.port, asking(Authorization="Bearer good")) as client,
+        ):
+            await client.send(frame(TEXT, up(0)))
+            await client.next()
+            assert b"good" not in service.requests[0]
+
+    asyncio.run(run())
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The key is for this service only."""
+
+    async def run() -> None:
+        async with Service(m=_counting) as elsewhere:
+            told = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere.url}/?model=m\r\n\r\n"
+            listening = await _answering(told.encode())
+            url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            async with listening, Proxy(Upstream(url=url, key="k")) as proxy, raw(proxy.port) as client:
+                assert await client.closed() == (1011, "upstream refused: HTTP 302")
+            assert elsewhere.requests == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_congested", [False, True])
+def test_who_breaks_the_protocol_and_does_not_read_is_let_go(is_congested: bool) -> None:
+    size = 10_000_000 if is_congested else 3_000_000  # in the system's buffers, or in ours too
+
+    async def says(end: Raw) -> None:
+        await end.send(said(TEXT, down(0, size)))
+        await end.closed()
+
+    async def run() -> None:
+        limits = Limits(stall_seconds=0.5, high_water_bytes=8 * MIB)
+        async with world(says, limits=limits) as there:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.proxy.port, limit=1024)
+            writer.write(asking())
+            await asyncio.sleep(0.2)
+            writer.write(frame(3, b"no such kind"))
+            await until(lambda: there.proxy.counts.sessions == BYSTANDERS + 1)
+            await until(lambda: there.proxy.counts.sessions_open == BYSTANDERS)
+            writer.transport.abort()
+            del reader
+
+    asyncio.run(run())
+
+
+def test_a_slow_client_that_goes_on_speaking_gets_all_that_was_said_before_the_end() -> None:
+    many, size = 20, 100_000
+
+    async def service(end: Raw) -> None:
+        await end.send(
+            *(said(TEXT, down(number, size)) for number in range(many)), said(CLOSE, closing(1000))
+        )
+        await end.closed()
+
+    async def run() -> None:
+        async with world(service, limits=Limits(stall_seconds=8)) as there:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.proxy.port, limit=1024)
+            writer.write(asking())
+            await reader.readuntil(b"\r\n\r\n")
+            client = Raw(reader, writer)
+            for number in range(15):  # it is busy for so long, but alive
+                await asyncio.sleep(0.1)
+                await client.send(frame(TEXT, up(number)))
+            assert [(await client.next()).data for _ in range(many)] == [down(at, size) for at in range(many)]
+            assert await client.closed() == (1000, "")
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("bits", [0x40, 0x20, 0x10])
+def test_no_extension_was_agreed_on(bits: int) -> None:
+    heard: list[bytes] = []
+
+    async def service(end: Raw) -> None:
+        heard.append((await end.next()).data)
+        heard.append((await end.next()).data[:2])
+
+    async def run() -> None:
+        async with world(service) as there, raw(there.proxy.port) as client:
+            await client.send(frame(TEXT, up(0)), frame(TEXT | bits, up(1)), frame(TEXT, up(2)))
+            assert (await client.closed())[0] == 1002
+
+    asyncio.run(run())
+    assert heard == [up(0), closing(1001)]
+
+
+def test_what_is_too_long_does_not_go_on_even_if_it_is_all_there() -> None:
+    heard: list[int] = []
+
+    async def service(end: Raw) -> None:
+        heard.append((await end.next()).kind)
+
+    async def run() -> None:
+        limits = Limits(max_message_bytes=65_000)
+        async with world(service, limits=limits) as there, raw(there.proxy.port) as client:
+            await client.send(frame(TEXT, up(0, 66_000)))
+            assert (await client.closed())[0] == 1009
+
+    asyncio.run(run())
+    assert heard == [CLOSE]
+
+
+def test_who_reads_steadily_is_not_stalled_however_long_it_takes() -> None:
+    async def service(end: Raw) -> None:
+        await end.send(said(TEXT, down(0, 8 * MIB)))
+        await end.closed()
+
+    async def run() -> None:
+        limits = Limits(stall_seconds=0.4)
+        async with world(service, limits=limits) as there:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.proxy.port, limit=2**16)
+            writer.write(asking())
+            await reader.readuntil(b"\r\n\r\n")
+            got = 0
+            while got < 8 * MIB:  # some 1.5 s
+                got += len(await reader.read(2**17))
+                await asyncio.sleep(0.02)
+            assert there.proxy.counts.stalled == 0
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("code", [999, 1004, 1006, 1015, 2000, 5000])
+def test_a_code_that_nobody_may_say_is_carried_nowhere(code: int) -> None:
+    heard: list[tuple[int, str]] = []
+
+    async def service(end: Raw) -> None:
+        heard.append(await end.closed())
+
+    async def run() -> None:
+        async with world(service) as there, raw(there.proxy.port) as client:
+            await client.send(frame(CLOSE, closing(code)))
+            assert (await client.closed())[0] == 1002
+            await until(lambda: there.proxy.counts.closes["1002"] == 1)
+
+    asyncio.run(run())
+    assert heard[0][0] in (1001, 1002)
+
+
+def test_a_reason_that_is_no_unicode_or_too_long_is_said_as_far_as_it_goes() -> None:
+    class Closing(Policy):
+        client_types = frozenset({"response.create", "response.cancel"})
+
+        def on_client_frame(self, session: Any, frame: Any) -> None:
+            session.close(4000, "\ud800" if frame.type == "response.create" else "ü" * 200)
+
+    async def run() -> None:
+        for name, reason in (("response.create", "?"), ("response.cancel", "ü" * 61)):
+            async with world(_counting, Closing()) as there, raw(there.proxy.port) as client:
+                await client.send(frame(TEXT, b'{"type":"%b"}' % name.encode()))
+                assert await client.closed() == (4000, reason)
+
+    asyncio.run(run())
+
+
+def test_what_is_said_with_a_close_arrives_before_it() -> None:
+    class Parting(Policy):
+        client_types = ALL
+
+        def on_client_frame(self, session: Any, frame: Any) -> None:
+            for _ in range(2):
+                session.send_to_client(frame)
+            session.close(4001, "enough")
+            session.send_to_client(frame)
+
+    async def run() -> None:
+        async with (
+            Service(m=_counting) as service,
+            Proxy(Upstream(url=service.url, key="k"), [Parting()]) as proxy,
+            raw(proxy.port) as client,
+        ):
+            await client.send(frame(TEXT, up(0)))
+            assert [(await client.next()).data for _ in range(2)] == [up(0)] * 2
+            assert await client.closed() == (4001, "enough")
+
+    asyncio.run(run())
+
+
+def test_what_runs_beside_a_session_ends_with_it() -> None:
+    ended: list[str] = []
+
+    class Busy(Policy):
+        def on_open(self, session: Any) -> None:
+            session.start(self.work())
+
+        async def work(self) -> None:
+            try:
+                await asyncio.sleep(SECONDS)
+            finally:
+                ended.append("work")
+
+        def on_closed(self, session: Any) -> None:
+            ended.append("closed")
+
+    async def run() -> None:
+        async with (
+            Service(m=_counting) as service,
+            Proxy(Upstream(url=service.url, key="k"), [Busy()]) as proxy,
+            raw(proxy.port) as client,
+        ):
+            await client.send(frame(CLOSE, closing(1000)))
+            assert await client.closed() == (1000, "")
+            await until(lambda: len(ended) == 2)
+
+    asyncio.run(run())
+    assert ended == ["closed", "work"]
+
+
+def test_a_coroutine_sends_when_nothing_else_comes() -> None:
+    class Later(Policy):
+        def on_open(self, session: Any) -> None:
+            session.start(self.work(session))
+
+        async def work(self, session: Any) -> None:
+            for number in range(3):
+                await asyncio.sleep(0.01)
+                session.send_to_client(rtproto.ServerFrame(down(number)))
+
+    async def run() -> None:
+        async with (
+            Service(m=_counting) as service,
+            Proxy(Upstream(url=service.url, key="k"), [Later()]) as proxy,
+            raw(proxy.port) as client,
+        ):
+            assert [(await client.next()).data for _ in range(3)] == [down(number) for number in range(3)]
+
+    asyncio.run(run())
+
+
+def test_a_client_that_left_while_the_service_was_called_is_not_served() -> None:
+    told: list[tuple[int, str]] = []
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(switching(request))
+        told.append(await Raw(reader, writer, is_client=False).closed())
+        writer.close()
+
+    async def run() -> None:
+        listening = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with listening, Proxy(Upstream(url=url, key="k")) as proxy:
+            async with raw(proxy.port) as client:
+                await client.send(frame(CLOSE, closing(1000)))
+                client.abort()
+            await until(lambda: told)
+            await until(lambda: proxy.counts.sessions_open == 0)
+
+    asyncio.run(run())
+    assert told[0][0] in (1000, 1001)  # its own words, if they were read
+
+
+def test_a_proxy_opens_again_and_drains_when_there_is_nothing_to_drain() -> None:
+    async def run() -> None:
+        async with Service(m=_counting) as service:
+            proxy = Proxy(Upstream(url=service.url, key="k"))
+            async with asyncio.timeout(SECONDS):
+                await proxy.drain(10 * SECONDS)
+            for _ in range(2):
+                async with proxy:
+                    assert proxy.is_ready
+                    with pytest.raises(RuntimeError, match="open already"):
+                        await proxy.__aenter__()
+                    async with raw(proxy.port) as client:
+                        await client.send(frame(TEXT, up(0)))
+                        assert (await client.next()).data == down(0, 100)
+                        assert not client.writer.is_closing()
+                assert not proxy.is_ready
+
+    asyncio.run(run())
+
+
+def test_a_request_that_came_before_draining_and_asks_during_it_is_sent_away() -> None:
+    async def run() -> None:
+        async with world() as there:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.proxy.port)
+            await asyncio.sleep(0.05)
+            draining = asyncio.create_task(there.proxy.drain(0.3))
+            await asyncio.sleep(0.05)
+            writer.write(asking())
+            async with asyncio.timeout(SECONDS):
+                told = await reader.readuntil(b"\r\n\r\n")
+            assert told.split()[1] == b"503"
+            assert b"application/json" in told
+            writer.close()
+            await writer.wait_closed()
+            await draining
 
     asyncio.run(run())
