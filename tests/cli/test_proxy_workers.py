@@ -113,6 +113,7 @@ def test_sessions_of_all_workers_are_counted_together_and_outlive_the_death_of_o
                 await client.until("response.done")
             await until(process, "rtproto_sessions_open", MANY)
             await until(process, "rtproto_frames_total", MANY, "client", "response.create")
+            await until(process, "rtproto_frames_total", MANY, "server", "rate_limits.updated")  # the last
             before = scraped(process)
             assert before["rtproto_sessions_total"] == {(): MANY}
             one, _ = children(process)

@@ -117,7 +117,7 @@ class _Side(Gathering):
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.is_open:
             self.flush()
-        self.close_seconds = self.goodbye_seconds()
+        self.close_seconds: float = self.goodbye_seconds()
         super().close(code, reason)
 
     def goodbye_seconds(self) -> float:
