@@ -59,6 +59,7 @@ SAYABLE = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000))
 
 _LOGGER = logging.getLogger("picows.rtproto")
 _LOGGER.setLevel(logging.DEBUG)  # below it picows logs handshakes, with their keys
+_AIOFASTNET = False  # its transports miss a peer's reset on uvloop (libuv reports it as a bad descriptor)
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
 _BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
@@ -454,6 +455,7 @@ async def listen(  # noqa: PLR0913 - each has a default
         websocket_handshake_timeout=handshake_seconds,
         read_buffer_init_size=_READ_BUFFER,
         logger_name=_LOGGER,
+        use_aiofastnet=_AIOFASTNET,
         ssl=tls,
         ssl_handshake_timeout=handshake_seconds if tls else None,
         backlog=_BACKLOG,
@@ -525,6 +527,7 @@ async def connect(  # noqa: PLR0913 - each has a default
         enable_auto_pong=False,
         max_redirects=0,  # headers may hold a key, which is for this host only
         logger_name=_LOGGER,
+        use_aiofastnet=_AIOFASTNET,
     )
     if cast("object", listener) is None:  # picows calls it a success
         raise ConnectionResetError("gone before it answered")
