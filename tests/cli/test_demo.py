@@ -240,6 +240,15 @@ def test_a_session_that_breaks_off_is_told_in_a_line(
     assert "secret" not in line
 
 
+def test_a_reset_of_the_service_is_noticed_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in sixteen was not, on uvloop with picows's own choice of transports."""
+    monkeypatch.setattr(session, "_PATIENCE", 5.0)
+    for _ in range(80):
+        fake = FakeRealtimeServer(session._SCRIPT, speed=math.inf, faults=[Drop(after="speech_started")])
+        with pytest.raises(session.Ended, match="closed with 1011"):
+            session.hold(fake, speed=math.inf)
+
+
 def test_a_service_that_falls_silent_is_not_waited_for_without_end(
     faulty: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

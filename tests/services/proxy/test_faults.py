@@ -14,7 +14,6 @@ import pytest
 import websockets
 
 import rtproto
-from rtproto._sockets import new_loop
 from rtproto.services.proxy import ALL, Admission, Limits, Policy, Proxy, Upstream
 from rtproto.services.proxy.admission import hash_token
 from rtproto.services.proxy.recorder import Recorder
@@ -894,31 +893,3 @@ def test_a_request_that_came_before_draining_and_asks_during_it_is_sent_away() -
             await draining
 
     asyncio.run(run())
-
-
-def test_a_reset_of_the_service_never_goes_unnoticed() -> None:
-    """However it meets what is just being written; in the loop that the command runs in."""
-
-    async def resets(end: Raw) -> None:
-        await end.next()
-        end.abort()
-
-    async def once(proxy: Proxy) -> None:
-        async with raw(proxy.port) as client:
-            for number in range(20):
-                client.writer.write(frame(TEXT, up(number)))
-                await asyncio.sleep(0)
-            assert (await client.closed())[0] in (1011, 1006)
-
-    async def run() -> None:
-        async with (
-            asyncio.timeout(3 * SECONDS),
-            Service(m=resets) as service,
-            Proxy(Upstream(url=service.url, key="k")) as proxy,
-        ):
-            for _ in range(30):
-                await asyncio.gather(*(once(proxy) for _ in range(10)))
-            await until(lambda: proxy.counts.sessions_open == 0)
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(run())
