@@ -394,7 +394,7 @@ class Listening:
     def __init__(self, server: asyncio.Server, connections: set[Connection]) -> None:
         self._server = server
         self._connections = connections
-        # asyncio's own server has it from Python 3.13 on, picows's always.
+        # asyncio's own server has it from Python 3.13 on; before, picows sends them away in some seconds.
         self._abort_clients: Callable[[], None] = getattr(server, "abort_clients", lambda: None)
         address = server.sockets[0].getsockname()
         self.port: int = address[1]
@@ -414,6 +414,9 @@ class Listening:
             async with asyncio.timeout(seconds + _CLOSE_SECONDS):
                 for connection in connections:
                     await connection.gone()
+        for connection in [*self._connections]:  # who came in meanwhile
+            connection.abort()
+            await connection.gone()
         self._abort_clients()  # who has not asked for anything yet
         await self._server.wait_closed()
 
@@ -435,7 +438,10 @@ async def listen(  # noqa: PLR0913 - each has a default
 
     Raises:
         OSError: the address cannot be had.
+        OverflowError: there is no such port.
     """
+    if not 0 <= port < 2**16:
+        raise OverflowError("port must be 0-65535")  # uvloop would take another
     connections: set[Connection] = set()
 
     def enter(request: Request) -> WSListener | Refusal:
