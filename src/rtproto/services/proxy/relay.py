@@ -67,7 +67,7 @@ class _Side(Gathering):
             and frame.fin
             and self._joined is None
             and self._is_open
-            and not (frame.rsv1 or frame.rsv2 or frame.rsv3 or transport.is_close_frame_sent)
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
         ):
             self.came.append(frame.get_payload_as_bytes())
         else:
@@ -77,10 +77,11 @@ class _Side(Gathering):
             self.relay.turn_over(self)
 
     def hand_over(self) -> None:
-        """Hand over what came."""
+        """Hand over what came; behind a fault, nothing."""
         if self.came:
             came, self.came = self.came, []
-            self.take(*came)
+            if not self.is_broken:
+                self.take(*came)
 
     def text(self, data: bytes) -> None:
         self.take(data)
