@@ -23,12 +23,13 @@ from picows import (
     ws_create_server,  # pyright: ignore[reportUnknownVariableType] - its **kwargs
 )
 
+from rtproto._close_codes import ABNORMAL, NO_STATUS, SAYABLE
+
 __all__ = [
     "BINARY",
     "MAX_MESSAGE_BYTES",
     "PING",
     "PONG",
-    "SAYABLE",
     "TEXT",
     "Connection",
     "Frame",
@@ -54,9 +55,6 @@ MAX_MESSAGE_BYTES = 24 * 2**20
 TEXT, BINARY, PING, PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
 """Kinds of frames."""
 
-SAYABLE = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
-"""The close codes that may go over the wire (RFC 6455 §7.4)."""
-
 _LOGGER = logging.getLogger("picows.rtproto")
 _LOGGER.setLevel(logging.DEBUG)  # below it picows logs handshakes, with their keys
 _AIOFASTNET = False  # its transports miss a peer's reset on uvloop (libuv reports it as a bad descriptor)
@@ -64,8 +62,6 @@ _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
 _BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
 _READ_BUFFER = 4096  # bytes at first: it grows with what comes, and a thousand sessions may be idle
-_ABNORMAL = 1006  # RFC 6455 §7.1.5: there was no close frame
-_NO_STATUS = 1005
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
 
 Request: TypeAlias = WSUpgradeRequest
@@ -228,7 +224,7 @@ class Connection(WSListener):
         shortened = reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
         self._is_open = False
         self._end = (code, reason)
-        if code == _NO_STATUS:
+        if code == NO_STATUS:
             self._transport.send(WSMsgType.CLOSE, b"")
         else:
             self._transport.send_close(cast("WSCloseCode", code), shortened)
@@ -279,7 +275,7 @@ class Connection(WSListener):
             self._deliver(self._kind, data)
 
     def _closing(self, payload: bytes) -> None:
-        code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else _NO_STATUS
+        code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else NO_STATUS
         reason = payload[2:].decode(errors="replace")
         if code not in SAYABLE and len(payload) >= 2:
             code, reason = 1002, "no such code"
@@ -308,7 +304,7 @@ class Connection(WSListener):
 def _end(transport: WSTransport) -> tuple[int, str]:
     """How a connection ended that neither side closed by a message of ours: picows closes at a fault."""
     sent = transport.close_handshake and transport.close_handshake.sent
-    return (int(cast("int", sent.code)), sent.reason) if sent else (_ABNORMAL, "")
+    return (int(cast("int", sent.code)), sent.reason) if sent else (ABNORMAL, "")
 
 
 class _Gathered:

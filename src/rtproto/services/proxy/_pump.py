@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any, Final, Protocol
 
+from rtproto._close_codes import NO_STATUS
 from rtproto.capture import Direction
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening
@@ -22,7 +23,6 @@ DEFAULTS: Final = Limits()
 """The limits, if nothing else is said."""
 
 _LOGGER = logging.getLogger("rtproto.proxy")
-_NO_STATUS, _ABNORMAL = 1005, 1006
 _SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})  # RFC 6455 §7.4
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
 _CLIENT_LEFT = (1001, "client went away")
@@ -263,7 +263,7 @@ class _Pump:
 def _passed_on(end: tuple[int, str], otherwise: tuple[int, str]) -> tuple[int, str]:
     """One side's end in the other's close frame, which has no place for every code."""
     code, _ = end
-    if code == _NO_STATUS:
+    if code == NO_STATUS:
         return (1000, "")
     return end if code in _SENDABLE else otherwise
 

@@ -19,9 +19,9 @@ from secrets import token_hex
 from traceback import extract_tb
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from rtproto._close_codes import SAYABLE
 from rtproto._envelope import FRONTS, MIDST, front_end, read_envelope, types_of
 from rtproto._shown import shown
-from rtproto._sockets import SAYABLE
 from rtproto._struct import Event
 from rtproto.capture import Direction
 from rtproto.codec import encode, probe_type

@@ -12,11 +12,11 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
+from rtproto._close_codes import ABNORMAL, NO_STATUS, SAYABLE
 from rtproto._sockets import (
     BINARY,
     PING,
     PONG,
-    SAYABLE,
     TEXT,
     Frame,
     Gathering,
@@ -37,7 +37,6 @@ _LOGGER = logging.getLogger("rtproto.proxy")
 _UNTIMED = 7
 _READ_AHEAD = 128 * 2**10  # bytes of a client: so long may one turn of the event loop be
 _GOODBYE_SECONDS = 1.0  # for an answer, when all else is written
-_ABNORMAL = 1006
 
 
 class _Side(Gathering):
@@ -390,7 +389,7 @@ class Relay:
         if self.service.was_told:
             self.client.close(code, reason)
         else:
-            self.close(1011, "upstream connection lost" if code == _ABNORMAL else "upstream protocol error")
+            self.close(1011, "upstream connection lost" if code == ABNORMAL else "upstream protocol error")
         self._one_less(self.service)
 
     def client_gone(self, code: int, reason: str) -> None:
@@ -401,7 +400,7 @@ class Relay:
         if self.session is not None:
             self.session.end()
         self.counts.sessions_open -= 1
-        self.counts.closes[str(code) if code in SAYABLE or code in (1005, _ABNORMAL) else "other"] += 1
+        self.counts.closes[str(code) if code in SAYABLE or code in (NO_STATUS, ABNORMAL) else "other"] += 1
         self._log(code)
         self._on_left(self)
         self._one_less(self.client)
@@ -412,7 +411,7 @@ class Relay:
             self._on_over(self)
 
     def _who_ended_it(self, code: int) -> str:
-        if self.client.was_told or code == _ABNORMAL:
+        if self.client.was_told or code == ABNORMAL:
             return "client"
         return "upstream" if self.service.was_told else "proxy"
 

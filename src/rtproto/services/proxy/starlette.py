@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from websockets.asyncio.client import ClientConnection
 
+from rtproto._close_codes import ABNORMAL, NO_STATUS
 from rtproto.services.proxy._pump import DEFAULTS, Closed, pump
 from rtproto.services.proxy.admission import asked
 from rtproto.services.proxy.limits import Limits
@@ -43,7 +44,7 @@ class _Socket:
     async def receive(self) -> str | bytes:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
-            raise Closed(message.get("code") or 1005, message.get("reason") or "")
+            raise Closed(message.get("code") or NO_STATUS, message.get("reason") or "")
         text: str | None = message.get("text")
         return message["bytes"] if text is None else text
 
@@ -51,7 +52,7 @@ class _Socket:
         try:
             await (self._websocket.send_text(data.decode()) if is_text else self._websocket.send_bytes(data))
         except (WebSocketDisconnect, RuntimeError):  # the server has it from the client, or from us
-            raise Closed(1006) from None
+            raise Closed(ABNORMAL) from None
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):  # it is closed

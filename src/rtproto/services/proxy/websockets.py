@@ -23,6 +23,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 
+from rtproto._close_codes import ABNORMAL
 from rtproto.services.proxy._pump import DEFAULTS, Closed, pump
 from rtproto.services.proxy.admission import asked
 from rtproto.services.proxy.limits import Limits
@@ -68,7 +69,7 @@ class ConnectionSocket:
 
 def _closed(end: ConnectionClosed) -> Closed:
     """How the peer closed it; what ``websockets`` gave up, for a fault or an unanswered ping, broke off."""
-    return Closed(1006) if end.rcvd is None else Closed(end.rcvd.code, end.rcvd.reason)
+    return Closed(ABNORMAL) if end.rcvd is None else Closed(end.rcvd.code, end.rcvd.reason)
 
 
 def opening_of(request: Request | None) -> Opening:
