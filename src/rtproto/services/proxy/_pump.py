@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any, Final, Protocol
 
-from rtproto._close_codes import NO_STATUS
+from rtproto._close_codes import NO_STATUS, SAYABLE
 from rtproto.capture import Direction
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening
@@ -23,7 +23,6 @@ DEFAULTS: Final = Limits()
 """The limits, if nothing else is said."""
 
 _LOGGER = logging.getLogger("rtproto.proxy")
-_SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})  # RFC 6455 §7.4
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
 _CLIENT_LEFT = (1001, "client went away")
 _UPSTREAM_LOST = (1011, "upstream connection lost")
@@ -265,7 +264,7 @@ def _passed_on(end: tuple[int, str], otherwise: tuple[int, str]) -> tuple[int, s
     code, _ = end
     if code == NO_STATUS:
         return (1000, "")
-    return end if code in _SENDABLE else otherwise
+    return end if code in SAYABLE else otherwise
 
 
 def _shortened(reason: str) -> str:
