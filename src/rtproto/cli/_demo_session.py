@@ -1,10 +1,11 @@
 """A voice session is held over real sockets, by a client that keeps every frame it sent and heard."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import eq
-from typing import Self, TypeVar
+from time import perf_counter
+from typing import Any, Self, TypeVar
 
 from rtproto import client, items, pcm, server, types
 from rtproto._sockets import Connection, HandshakeError, connect
@@ -15,7 +16,7 @@ from rtproto.cli._source import Line
 from rtproto.cli.tally import SIDES, Tally
 from rtproto.codec import decode_client, decode_server, encode
 from rtproto.errors import NotAnEvent
-from rtproto.services.proxy import Counts, Policy, Proxy, Upstream
+from rtproto.services.proxy import Counts, Opening, Pipeline, Policy, Proxy, Upstream
 from rtproto.services.proxy.ledger import UsageLedger
 from rtproto.testing import Call, FakeRealtimeServer, Say, Script, Sound, silence, tone
 from rtproto.types.items import FunctionCall, Message
@@ -39,6 +40,7 @@ _SCRIPT = Script(
 _SPEECH: Sound = tone(800) + silence(600)  # a question, and the silence that ends it
 _PIECE_MS = 20.0
 _PATIENCE = 20.0
+_AGAIN = 50
 _SPOKEN_SECONDS = 10.0  # more than the session takes at the pace of speech
 _SPEAKERS = {"user": "user", "assistant": "agent"}
 _DECODE: dict[Direction, Callable[[bytes], Event | Unknown]] = {
@@ -176,6 +178,8 @@ class Held:
     """When it is over, by who sent them: frames that came out of the proxy as they went in, and all."""
     times: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """Of each turn that the proxy timed, seconds per frame: in rtproto, and with the writing."""
+    busy: float = 0.0
+    """When it is over: seconds per frame in rtproto, when the same frames come again, without a pause."""
     _timed: tuple[float, float, int] = (0.0, 0.0, 0)
 
     def timed(self) -> Self:
@@ -233,13 +237,34 @@ def hold(
     for side, ours in held.caller.frames.items():
         theirs = [frame.raw for record in fake.sessions for frame in record.frames if frame.direction == side]
         held.arrived[side] = (sum(map(eq, ours, theirs)), len(ours if side == "client" else theirs))
+    held.busy = _busy(held.caller.frames)
     return held
+
+
+class _Nowhere:
+    """A shell that lets everything go."""
+
+    def to_client(self, data: bytes, /) -> None: ...
+    def to_upstream(self, data: bytes, /) -> None: ...
+    def binary(self, direction: Direction, data: bytes) -> None: ...
+    def hurry(self) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+    def start(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+
+def _busy(frames: Mapping[Direction, list[bytes]]) -> float:
+    session = Pipeline([UsageLedger()]).session(Opening(path="/v1/realtime"), _Nowhere())
+    begun = perf_counter()
+    for _ in range(_AGAIN):
+        session.from_client(*frames["client"])
+        session.from_upstream(*frames["server"])
+    return (perf_counter() - begun) / _AGAIN / sum(map(len, frames.values()))
 
 
 async def _through_proxy(
     fake: FakeRealtimeServer, speed: float, on_news: Callable[[Held], object], policies: Sequence[Policy]
 ) -> Held:
-    upstream = Upstream(url=fake.url.partition("/v1/")[0], key="any")
+    upstream = Upstream(url=fake.upstream_url, key="any")
     caller = Caller(speed)
     try:
         async with Proxy(upstream, [*policies, UsageLedger()]) as proxy:

@@ -18,6 +18,7 @@ from rtproto.services.proxy import ALL, Admission, Limits, Policy, Proxy, Upstre
 from rtproto.services.proxy.admission import hash_token
 from rtproto.services.proxy.recorder import Recorder
 from tests.wire import (
+    BINARY,
     CLOSE,
     MORE,
     PING,
@@ -704,23 +705,74 @@ def test_what_is_too_long_does_not_go_on_even_if_it_is_all_there() -> None:
 
 
 def test_who_reads_steadily_is_not_stalled_however_long_it_takes() -> None:
+    many, size = 3, 12 * MIB  # more than all buffers on the way take
+
     async def service(end: Raw) -> None:
-        await end.send(said(TEXT, down(0, 8 * MIB)))
+        for number in range(many):
+            await end.send(said(TEXT, down(number, size)))
         await end.closed()
 
     async def run() -> None:
-        limits = Limits(stall_seconds=0.4)
+        limits = Limits(stall_seconds=0.3)
         async with world(service, limits=limits) as there:
             reader, writer = await asyncio.open_connection("127.0.0.1", there.proxy.port, limit=2**16)
             writer.write(asking())
             await reader.readuntil(b"\r\n\r\n")
             got = 0
-            while got < 8 * MIB:  # some 1.5 s
-                got += len(await reader.read(2**17))
-                await asyncio.sleep(0.02)
+            while got < many * size:  # some 2 s
+                data = await reader.read(2**18)
+                assert data
+                got += len(data)
+                await asyncio.sleep(0.01)
+            assert there.proxy.counts.backpressure_seconds["client"] > 0.3
             assert there.proxy.counts.stalled == 0
             writer.close()
             await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+def test_from_how_much_on_a_side_holds_up_the_other_is_as_it_was_said() -> None:
+    async def run() -> None:
+        limits = Limits(high_water_bytes=3 * MIB)
+        async with (
+            Service(m=_counting) as service,
+            Proxy(Upstream(url=service.url, key="k"), limits=limits) as proxy,
+            raw(proxy.port) as client,
+        ):
+            await client.send(frame(TEXT, up(0)))
+            await client.next()
+            (relay,) = proxy._relays
+            for side in (relay.client, relay.service):
+                _, high = side._transport.underlying_transport.get_write_buffer_limits()
+                assert high == 3 * MIB
+
+    asyncio.run(run())
+
+
+def test_who_was_hasty_is_held_up_too() -> None:
+    """The service is behind with what a policy says at the beginning: the client is not read yet."""
+
+    class Eloquent(Policy):
+        def on_open(self, session: Any) -> None:
+            for number in range(120):
+                session.send_to_upstream(rtproto.ClientFrame(up(number, 100_000)))
+
+    async def is_deaf(end: Raw) -> None:
+        await asyncio.sleep(1.0)
+
+    async def run() -> None:
+        limits = Limits(max_session_bytes=14 * MIB, stall_seconds=SECONDS)
+        async with (
+            Service(m=is_deaf) as service,
+            Proxy(Upstream(url=service.url, key="k"), [Eloquent()], limits=limits) as proxy,
+            raw(proxy.port, asking() + frame(BINARY, b"x")) as client,
+        ):
+            flood = asyncio.create_task(_flood(client, up))
+            await asyncio.sleep(0.7)
+            assert proxy.counts.stalled == 0  # as too much would be
+            flood.cancel()
+            client.abort()
 
     asyncio.run(run())
 
