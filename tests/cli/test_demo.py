@@ -65,7 +65,7 @@ def test_without_a_terminal_it_says_in_a_few_lines_what_was_relayed() -> None:
     assert up == up_sent == frames - sent
     facts = {line[:11].rstrip(): numbers(line[11:]) for line in lines[3:7]}
     assert [*facts] == ["time", "bytes", "audio", "tokens"]
-    assert facts["time"][0] > 0
+    assert max(facts["time"][:2]) > 0  # before and behind the point
     assert facts["audio"] == [2, 8, 3, 5]  # 2 × 1.4 s heard; 2.0 and 1.5 s spoken
     assert min(facts["tokens"]) > 0
 

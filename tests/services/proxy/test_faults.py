@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import websockets
 
@@ -746,6 +748,27 @@ def test_from_how_much_on_a_side_holds_up_the_other_is_as_it_was_said() -> None:
             for side in (relay.client, relay.service):
                 _, high = side._transport.underlying_transport.get_write_buffer_limits()
                 assert high == 3 * MIB
+            sock = relay.client._transport.underlying_transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * 128 * 1024  # Linux doubles it
+
+    asyncio.run(run())
+
+
+def test_a_url_that_is_none_ends_the_session() -> None:
+    """Whoever made it."""
+
+    class Astray(Policy):
+        def on_opening(self, opening: Any) -> Any:
+            return msgspec.structs.replace(opening, path="/v1/realtime#x")
+
+    async def run() -> None:
+        async with (
+            asyncio.timeout(SECONDS),
+            Proxy(Upstream(url="ws://127.0.0.1:9", key="k"), [Astray()]) as proxy,
+            raw(proxy.port) as client,
+        ):
+            assert await client.closed() == (1011, "upstream unreachable")
+            await until(lambda: proxy.counts.sessions_open == 0)
 
     asyncio.run(run())
 
