@@ -179,8 +179,8 @@ def _facts(held: "Held") -> Iterator[Text]:
     counts, audio = held.counts.snapshot(), held.caller.tally.audio_seconds
     sizes = {side: sum(counts.bytes.get(side, {}).values()) for side in SIDES}
     looked, added = (1e6 * median(times) for times in zip(*held.times or [(0, 0)], strict=True))
-    busy = f"{1e6 * held.busy:.1f} µs when busy, " if held.busy else ""
-    yield _line("time", f"a frame in rtproto: {busy}{looked:.0f} at this pace, {added:.0f} with writing")
+    busy = f"{1e6 * held.busy:.1f} µs if busy, " if held.busy else ""
+    yield _line("time", f"a frame in rtproto: {busy}{looked:.0f} µs at this pace; {added:.0f} till sent")
     yield _line("bytes", f"{sizes['client']:,} from the client, {sizes['server']:,} from the service")
     yield _line(
         "audio", f"{audio['client']:.1f} s heard from the client, {audio['server']:.1f} s spoken to it"
