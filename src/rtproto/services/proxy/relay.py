@@ -360,8 +360,6 @@ class Relay:
 
     def stalled(self, side: _Side) -> None:
         """A side has not read for too long."""
-        if self._is_given_up:
-            return
         self.counts.stalled += 1
         self._give_up(1013, f"{side.name} does not read")
 
