@@ -931,6 +931,52 @@ def test_a_client_that_left_while_the_service_was_called_is_not_served() -> None
     assert told[0][0] in (1000, 1001)  # its own words, if they were read
 
 
+def test_a_client_that_was_sent_away_while_the_service_was_called_is_not_served() -> None:
+    told: list[tuple[int, str]] = []
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.6)
+        writer.write(switching(request))
+        told.append(await Raw(reader, writer, is_client=False).closed())
+        writer.close()
+
+    async def run() -> None:
+        listening = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        limits = Limits(idle_seconds=0.1)
+        async with listening, Proxy(Upstream(url=url, key="k"), limits=limits) as proxy:
+            async with raw(proxy.port) as client:
+                assert await client.closed() == (1001, "idle")
+            await until(lambda: told)
+
+    asyncio.run(run())
+    assert told == [(1001, "client went away")]
+
+
+def test_draining_waits_for_the_service_too() -> None:
+    told: list[bytes] = []
+
+    async def parts_slowly(end: Raw) -> None:
+        got = await end.next()
+        await asyncio.sleep(0.3)
+        told.append(got.data)
+        await end.send(said(CLOSE, got.data))
+
+    async def run() -> None:
+        async with (
+            Service(m=parts_slowly) as service,
+            Proxy(Upstream(url=service.url, key="k")) as proxy,
+            raw(proxy.port) as client,
+        ):
+            await client.send(frame(CLOSE, closing(1000)))
+            assert await client.closed() == (1000, "")
+            await proxy.drain(SECONDS)
+            assert told == [closing(1000)]
+
+    asyncio.run(run())
+
+
 def test_a_proxy_opens_again_and_drains_when_there_is_nothing_to_drain() -> None:
     async def run() -> None:
         async with Service(m=_counting) as service:
