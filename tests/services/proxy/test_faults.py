@@ -907,51 +907,48 @@ def test_a_coroutine_sends_when_nothing_else_comes() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_left_while_the_service_was_called_is_not_served() -> None:
+@asynccontextmanager
+async def slow_to_answer(seconds: float) -> AsyncIterator[tuple[str, list[tuple[int, str]]]]:
+    """The URL of a service that thinks before its 101, and what it is told at the end."""
     told: list[tuple[int, str]] = []
 
-    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(seconds)
         writer.write(switching(request))
         told.append(await Raw(reader, writer, is_client=False).closed())
         writer.close()
 
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        yield f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}", told
+
+
+def test_a_client_that_left_while_the_service_was_called_is_not_served() -> None:
     async def run() -> None:
-        listening = await asyncio.start_server(slowly, "127.0.0.1", 0)
-        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        async with listening, Proxy(Upstream(url=url, key="k")) as proxy:
+        async with slow_to_answer(0.3) as (url, told), Proxy(Upstream(url=url, key="k")) as proxy:
             async with raw(proxy.port) as client:
                 await client.send(frame(CLOSE, closing(1000)))
                 client.abort()
             await until(lambda: told)
             await until(lambda: proxy.counts.sessions_open == 0)
+            assert told[0][0] in (1000, 1001)  # its own words, if they were read
 
     asyncio.run(run())
-    assert told[0][0] in (1000, 1001)  # its own words, if they were read
 
 
 def test_a_client_that_was_sent_away_while_the_service_was_called_is_not_served() -> None:
-    told: list[tuple[int, str]] = []
-
-    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.6)
-        writer.write(switching(request))
-        told.append(await Raw(reader, writer, is_client=False).closed())
-        writer.close()
-
     async def run() -> None:
-        listening = await asyncio.start_server(slowly, "127.0.0.1", 0)
-        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         limits = Limits(idle_seconds=0.1)
-        async with listening, Proxy(Upstream(url=url, key="k"), limits=limits) as proxy:
+        async with (
+            slow_to_answer(0.6) as (url, told),
+            Proxy(Upstream(url=url, key="k"), limits=limits) as proxy,
+        ):
             async with raw(proxy.port) as client:
                 assert await client.closed() == (1001, "idle")
             await until(lambda: told)
+            assert told == [(1001, "client went away")]
 
     asyncio.run(run())
-    assert told == [(1001, "client went away")]
 
 
 def test_draining_waits_for_the_service_too() -> None:

@@ -13,7 +13,7 @@ A session is told what came (:meth:`Session.from_client`, :meth:`Session.from_up
 """
 
 import logging
-from collections.abc import Container, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from secrets import token_hex
 from traceback import extract_tb
@@ -327,33 +327,29 @@ class Session:
 
     def from_upstream(self, *messages: bytes) -> None:
         """The service sent text messages."""
-        rows, send = self._server_fronts, self._to_client
-        for data in messages:
-            try:
-                row = rows[data[: front_end(data[MIDST])]]
-            except KeyError:
-                self._odd("server", data)
-                continue
-            row.frames += 1
-            row.bytes += len(data)
-            if row.is_wanted:
-                self._look("server", data)
-            else:
-                send(data)
+        self._hand_on("server", self._server_fronts, self._to_client, messages)
 
     def from_client(self, *messages: bytes) -> None:
         """The client sent text messages."""
-        rows, send = self._client_fronts, self._to_upstream
+        self._hand_on("client", self._client_fronts, self._to_upstream, messages)
+
+    def _hand_on(
+        self,
+        direction: Direction,
+        rows: Mapping[bytes, Row],
+        send: Callable[[bytes], None],
+        messages: tuple[bytes, ...],
+    ) -> None:
         for data in messages:
             try:
                 row = rows[data[: front_end(data[MIDST])]]
             except KeyError:
-                self._odd("client", data)
+                self._odd(direction, data)
                 continue
             row.frames += 1
             row.bytes += len(data)
             if row.is_wanted:
-                self._look("client", data)
+                self._look(direction, data)
             else:
                 send(data)
 
