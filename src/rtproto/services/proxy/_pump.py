@@ -171,8 +171,7 @@ class _Pump:
 
     def _count(self, session: Session, seconds: float) -> None:
         code, reason = self._to_client
-        self._counts.sessions_open -= 1
-        self._counts.closes[str(code)] += 1
+        self._counts.note_end(code)
         fields = {
             "session": session.id,
             "client": session.opening.client,

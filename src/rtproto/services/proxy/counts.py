@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from rtproto._close_codes import ABNORMAL, NO_STATUS, SAYABLE
 from rtproto.event_types import (
     RealtimeClientEvent,
     RealtimeServerEvent,
@@ -27,6 +28,7 @@ BINARY = "binary"
 BUCKETS = 24
 """Buckets of added latency: bucket ``n`` has what took less than 2ⁿ µs, the last all the rest too."""
 
+_CODES = SAYABLE | {NO_STATUS, ABNORMAL}
 _OTHERS = (UNKNOWN, MALFORMED, BINARY)
 
 
@@ -130,6 +132,11 @@ class Counts:
         self.added_seconds += seconds
         self.added_frames += frames
         self.added[min(int(seconds * 1e6).bit_length(), BUCKETS - 1)] += 1
+
+    def note_end(self, code: int) -> None:
+        """A session is over, by a close code as the client had it; one that nobody may say is ``other``."""
+        self.sessions_open -= 1
+        self.closes[str(code) if code in _CODES else "other"] += 1
 
     def snapshot(self) -> Snapshot:
         """What there is now; types that never came are left out."""

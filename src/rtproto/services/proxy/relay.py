@@ -12,7 +12,7 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
-from rtproto._close_codes import ABNORMAL, NO_STATUS, SAYABLE
+from rtproto._close_codes import ABNORMAL
 from rtproto._sockets import (
     BINARY,
     PING,
@@ -397,8 +397,7 @@ class Relay:
             asyncio.get_running_loop().call_soon(task.cancel)
         if self.session is not None:
             self.session.end()
-        self.counts.sessions_open -= 1
-        self.counts.closes[str(code) if code in SAYABLE or code in (NO_STATUS, ABNORMAL) else "other"] += 1
+        self.counts.note_end(code)
         self._log(code)
         self._on_left(self)
         self._one_less(self.client)
