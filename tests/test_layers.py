@@ -7,6 +7,7 @@ import rtproto
 
 ROOT = Path(rtproto.__file__).parent
 LAYERS = {
+    "_address": 0,
     "_close_codes": 0,
     "_shown": 0,
     "_version": 1,

@@ -2,34 +2,30 @@
 
 import asyncio
 import logging
-import re
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import click
+
+from rtproto._address import Address, read_address
 
 __all__ = ["Address", "address", "need", "quiet", "run", "speed_option", "told_to_stop", "until"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-_PORT = re.compile(r"[0-9]{1,5}")
-
-Address: TypeAlias = tuple[str, int]
-"""A host and a port."""
 
 
 def address(_context: click.Context, _option: click.Parameter, value: str | None) -> Address | None:
     """``HOST:PORT``, or ``[HOST]:PORT`` where the host has colons itself; an option's callback."""
     if value is None:
         return None
-    host, _, port = value.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
-        raise click.BadParameter(f"{value!r} is no HOST:PORT")
-    return host, int(port)
+    try:
+        return read_address(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no HOST:PORT") from None
 
 
 def speed_option(help: str) -> Callable[[F], F]:

@@ -18,11 +18,12 @@ from ipaddress import ip_address
 from math import inf, isfinite
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec.inspect import LiteralType, StructType, Type, UnionType, VarTupleType, type_info
 
+from rtproto._address import Address, read_address
 from rtproto.services.proxy.admission import Admission, read_tokens
 from rtproto.services.proxy.fields import SessionFields
 from rtproto.services.proxy.filters import AllowTypes, DenyTypes
@@ -58,13 +59,9 @@ _FAKE = "fake:"
 _OPENAI = "wss://api.openai.com"
 _KEY_ENV = "OPENAI_API_KEY"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PORT = re.compile(r"[0-9]{1,5}")
 _BETWEEN = re.compile(rf"{re.escape(__file__)}|importlib|^<")  # what lies between us and a user's module
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-
-Address: TypeAlias = tuple[str, int]
-"""A host and a port."""
 
 
 class InvalidConfig(ValueError):
@@ -81,14 +78,6 @@ def _at(place: str, file: Path | None = None) -> Generator[None]:
         raise InvalidConfig(f"{place}: {refusal.strerror or 'cannot be read'}{where}") from None
     except ValueError as wrong:
         raise InvalidConfig(f"{place}: {wrong}".replace("=True", " = true")) from None
-
-
-def _address(address: str) -> Address:
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
-        raise ValueError("address must be HOST:PORT, as 127.0.0.1:8080")
-    return host, int(port)
 
 
 def _is_this_machine(host: str) -> bool:
@@ -113,14 +102,14 @@ class Listen(_Section, frozen=True):
     """The key of the certificate, as PEM; ``None``: it is in the same file."""
 
     def __post_init__(self) -> None:
-        _address(self.address)
+        read_address(self.address)
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs tls_certificate")
 
     @property
     def host_and_port(self) -> Address:
         """The address in two."""
-        return _address(self.address)
+        return read_address(self.address)
 
     def tls(self) -> ssl.SSLContext | None:
         """The certificate to listen with.
@@ -251,12 +240,12 @@ class Metrics(_Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.address is not None:
-            _address(self.address)
+            read_address(self.address)
 
     @property
     def host_and_port(self) -> Address | None:
         """The address in two."""
-        return None if self.address is None else _address(self.address)
+        return None if self.address is None else read_address(self.address)
 
 
 class Log(_Section, frozen=True):

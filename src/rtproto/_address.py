@@ -1,0 +1,20 @@
+"""Where to listen is written as ``HOST:PORT``, or as ``[HOST]:PORT`` where the host has colons itself."""
+
+import re
+from typing import TypeAlias
+
+__all__ = ["Address", "read_address"]
+
+Address: TypeAlias = tuple[str, int]
+"""A host and a port."""
+
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+def read_address(text: str) -> Address:
+    """The host and port that are written; raises ``ValueError``."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not _PORT.fullmatch(port) or int(port) >= 2**16:
+        raise ValueError("address must be HOST:PORT, as 127.0.0.1:8080")
+    return host, int(port)
