@@ -532,7 +532,7 @@ async def connect(  # noqa: PLR0913 - each has a default
         use_aiofastnet=_AIOFASTNET,
     )
     if cast("object", listener) is None:  # picows calls it a success
-        raise ConnectionResetError("gone before it answered")
+        raise ConnectionResetError("the connection was closed before it was a WebSocket")
     return connection
 
 

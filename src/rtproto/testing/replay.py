@@ -307,10 +307,8 @@ class _Player(Connection):
         self._replay = replay
         self._told = told
         self._alarm: asyncio.TimerHandle | None = None
-        self.was_open = False
 
     def opened(self) -> None:
-        self.was_open = True
         self._go_on()
 
     def text(self, data: bytes) -> None:
@@ -436,8 +434,6 @@ async def play(
         await connect(player, url, headers)
     except (OSError, ValueError, WSError) as refusal:
         raise ConnectionError(_why(refusal)) from refusal
-    if not player.was_open:
-        raise ConnectionError("the connection was closed before it was a WebSocket")
     try:
         await over.wait()
         return outcomes[0]
