@@ -27,7 +27,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Two type checkers agree on the package, on what its users see, and on what they must refuse."""
-    install(session, "typing", "-e", ".[bench,cli,testing]")
+    install(session, "typing", "-e", ".[bench,cli,nats,testing]")
     session.run("mypy", "src", "tests/typing", "examples")
     session.run("pyright", "--project", "pyproject.toml")
     session.run("pyright", "--verifytypes", "rtproto", "--ignoreexternal")
@@ -36,7 +36,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything behaves as told; ``nox -s tests -- --corpus PATH`` adds any capture."""
-    install(session, "tests", "-e", ".[bench,cli,testing]")
+    install(session, "tests", "-e", ".[bench,cli,nats,testing]")
     session.run("pytest", "tests", "-n", "auto", *session.posargs)
 
 
@@ -50,7 +50,7 @@ def budget(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Every benchmark still runs, one quick round of each; its figures mean nothing."""
-    install(session, "bench", "-e", ".[bench,cli,testing]")
+    install(session, "bench", "-e", ".[bench,cli,nats,testing]")
     session.run("pytest", "bench", "-q", "--benchmark-disable")
     session.run("python", "-m", "bench.ratios", "--rounds", "2")
     quick = ("--processes", "1", "--rounds", "1", "--to", session.create_tmp())

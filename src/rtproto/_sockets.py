@@ -5,7 +5,7 @@ import logging
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from socket import SO_RCVBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from ssl import SSLContext
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -36,12 +36,14 @@ __all__ = [
     "Gathering",
     "HandshakeError",
     "Listening",
+    "Outlet",
     "Refusal",
     "Request",
     "Route",
     "Transport",
     "accept",
     "connect",
+    "framed",
     "listen",
     "new_loop",
     "offered",
@@ -163,6 +165,11 @@ class Connection(WSListener):
         if self.is_open:
             self._transport.send(WSMsgType.TEXT, data)
 
+    def send_ping(self) -> None:
+        """Ask whether the peer is there; it is by ``pong`` that it answers."""
+        if self.is_open:
+            self._transport.send_ping()
+
     def send_in_fragments(self, data: bytes, size: int) -> None:
         """Send a text message in WebSocket frames of at most ``size`` bytes."""
         kind = WSMsgType.TEXT
@@ -206,6 +213,11 @@ class Connection(WSListener):
         """Let the system keep so many bytes that are not read: what one turn of the event loop may take."""
         sock = self._transport.underlying_transport.get_extra_info("socket")
         sock.setsockopt(SOL_SOCKET, SO_RCVBUF, high)
+
+    def limit_sending(self, high: int) -> None:
+        """Let the system keep so many bytes that the peer has not taken; Linux allows itself twice that."""
+        sock = self._transport.underlying_transport.get_extra_info("socket")
+        sock.setsockopt(SOL_SOCKET, SO_SNDBUF, high)
 
     def limit_writing(self, high: int) -> None:
         """Be ``congested`` when so many bytes wait to be written."""
@@ -324,12 +336,27 @@ class _Gathered:
     def fileno(self) -> int:
         return -1
 
+    def create_future(self) -> None:  # as the event loop, too: nothing is waited for
+        return None
+
 
 def _framer(*, is_client_side: bool) -> tuple[_Gathered, WSTransport]:
     """A transport that writes into a list."""
     make = cast("Callable[..., WSTransport]", WSTransport)  # its constructor is not in its stub
     gathered = _Gathered()
-    return gathered, make(is_client_side, gathered, _LOGGER, asyncio.get_running_loop())
+    return gathered, make(is_client_side, gathered, _LOGGER, gathered)
+
+
+_SERVER = _framer(is_client_side=False)
+
+
+def framed(kind: WSMsgType, data: bytes) -> bytes:
+    """A message as a server sends it, the same to every client: servers mask nothing."""
+    gathered, transport = _SERVER
+    transport.send(kind, data)
+    written = b"".join(gathered.frames)
+    gathered.frames.clear()
+    return written
 
 
 class Gathering(Connection):
@@ -376,6 +403,36 @@ class Gathering(Connection):
     def _say_goodbye(self, code: int, reason: str) -> None:
         self.flush()
         super()._say_goodbye(code, reason)
+
+
+class Outlet(Connection):
+    """A server's connection that is written to in frames, made once by :func:`framed` for many at once.
+
+    What the system does not take at once makes it ``is_paused``: who writes on decides what piles up.
+    """
+
+    __slots__ = ("write",)
+
+    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        super().__init__(max_message_bytes)
+        self.write: Callable[[bytes], None]
+        """Write frames, of messages in their order; once open, and until it is :meth:`left`."""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.write = transport.underlying_transport.write
+        transport.underlying_transport.set_write_buffer_limits(high=0)
+        super().on_ws_connected(transport)
+
+    def left(self) -> None:
+        """A goodbye is about to be said, or it is over: no frame may follow."""
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self.left()
+        super()._say_goodbye(code, reason)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.left()
+        super().on_ws_disconnected(transport)
 
 
 # Listening ------------------------------------------------------------------------------------

@@ -1,0 +1,377 @@
+"""A hub owns a port: who may listen gets a place in the room of a session, and a page to look at it.
+
+``/`` is the page, ``/sessions`` the sessions that one may listen to, ``/listen/NAME`` a WebSocket.
+"""
+
+import asyncio
+import logging
+import ssl
+from contextlib import suppress
+from importlib.resources import files
+from types import TracebackType
+from typing import Final, Self, get_args
+from urllib.parse import parse_qs, unquote
+
+from rtproto._encode import to_json
+from rtproto._envelope import probe_type
+from rtproto._sockets import (
+    Connection,
+    Listening,
+    Outlet,
+    Refusal,
+    Request,
+    accept,
+    listen,
+    offered,
+    page,
+    refuse,
+)
+from rtproto.errors import NotAnEvent
+from rtproto.event_ids import new_event_id
+from rtproto.events import server
+from rtproto.services.fanout.bus import Bus, LocalBus
+from rtproto.services.fanout.counts import Counts
+from rtproto.services.fanout.families import read_families
+from rtproto.services.fanout.limits import Limits
+from rtproto.services.fanout.listener import Asked, Listener, Shape
+from rtproto.services.fanout.rights import Entrant, Rights
+from rtproto.services.fanout.room import Room
+from rtproto.services.proxy.admission import token_of
+from rtproto.services.proxy.opening import Refused
+from rtproto.types import faults
+
+__all__ = ["Fanout"]
+
+_LOGGER = logging.getLogger("rtproto.fanout")
+_GOING_AWAY = (1001, "going away")
+_MUTE = (1008, "this token may only listen")
+_NO_BINARY = (1003, "events are text")
+_LOOK_SECONDS = 1.0
+_PINGS = 3
+_SHAPES: Final = frozenset(get_args(Shape))
+_PAGE_HEADERS = "text/html; charset=utf-8"
+
+
+class Fanout:
+    """A hub for listeners, in the running event loop.
+
+    ::
+
+        async with LocalBus() as bus, Fanout(bus) as fanout:
+            room = bus.begin("main")
+            ...  # ws://127.0.0.1:PORT/listen/main hears what room.publish() says
+
+    Leaving it closes every listener with 1001; :meth:`drain` first gives them time.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default
+        self,
+        bus: Bus | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rights: Rights | None = None,
+        tls: ssl.SSLContext | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            bus: what knows the rooms; ``None``: one of this process only, in :attr:`bus`.
+            host: the address to listen at.
+            port: the port; 0: any free one.
+            rights: who may come in; ``None``: everybody who is no web page of others, to listen.
+            tls: the certificate to listen with; ``None``: without encryption.
+            reuse_port: whether other processes may listen at the same port, and share in who comes.
+        """
+        self.bus: Bus = bus or LocalBus()
+        """What knows the rooms."""
+        self.is_draining: bool = False
+        """Whether no new listener is taken any more."""
+        self._rights = rights or Rights()
+        self._host, self._port, self._tls, self._reuse_port = host, port, tls, reuse_port
+        self._listening: Listening | None = None
+        self._ears: set[_Ear] = set()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        where = f"port {self.port}" if self._listening else "closed"
+        return f"<Fanout {where}, {len(self._ears)} listeners>"
+
+    # Where it is
+
+    @property
+    def limits(self) -> Limits:
+        """How much is kept."""
+        return self.bus.limits
+
+    @property
+    def counts(self) -> Counts:
+        """What it has counted."""
+        return self.bus.counts
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is open, takes new listeners, and its bus carries."""
+        return self._listening is not None and not self.is_draining and self.bus.is_connected
+
+    @property
+    def port(self) -> int:
+        """The port it listens at.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
+        if self._listening is None:
+            raise RuntimeError("the hub is not open")
+        return self._listening.port
+
+    @property
+    def page_url(self) -> str:
+        """Where the page is."""
+        return f"{'https' if self._tls else 'http'}://{self._address()}/"
+
+    def url(self, session: str) -> str:
+        """Where a session is listened to; ``?events=`` and ``?shape=`` say how."""
+        return f"{'wss' if self._tls else 'ws'}://{self._address()}/listen/{session}"
+
+    def _address(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self.port}"
+
+    # Who comes in
+
+    def _enter(self, request: Request) -> Connection | Refusal:
+        path = request.path.decode("latin-1").partition("?")[0]
+        try:
+            if path == "/":
+                return page(_page(), _PAGE_HEADERS)
+            if path == "/sessions":
+                return page(to_json({"sessions": self._sessions(request)}), "application/json")
+            return self._admit(request, path)
+        except Refused as refused:
+            self.counts.refused[str(refused.status)] += 1
+            fields = {"status": refused.status, "why": refused.reason}
+            _LOGGER.info("listener refused", extra={"fields": fields})
+            return refuse(refused.status, to_json({"error": {"message": refused.reason}}))
+
+    def _sessions(self, request: Request) -> list[dict[str, object]]:
+        names = self._rights.covered(_token(request), self._origin(request), self.bus.names())
+        return [{"name": name} for name in names]
+
+    def _admit(self, request: Request, path: str) -> Refusal:
+        prefix, _, name = unquote(path).rpartition("/")
+        if prefix != "/listen":
+            raise Refused(404, "no such page")
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Refused(426, "this is for WebSockets")
+        if self.is_draining:
+            raise Refused(503, "going away")
+        asked = _asked(request)
+        entrant = self._rights.enter(_token(request), self._origin(request), name)
+        room = self.bus.find(name)
+        if room is None:
+            self._rights.leave(entrant)
+            raise Refused(404, "no such session")
+        ear = _Ear(self, room, asked, entrant)
+        self._ears.add(ear)
+        self._none_left.clear()
+        asyncio.get_running_loop().call_soon(self._look_after, ear)
+        return accept(ear, request)
+
+    def _origin(self, request: Request) -> str | None:
+        """The web page that asks; ``None``: our own, or no page."""
+        origin = request.headers.get("Origin")
+        return None if origin is not None and origin.lower() in self._own_origins(request) else origin
+
+    def _own_origins(self, request: Request) -> set[str]:
+        """Without tokens a name that leads here may be anybody's, so only those that nobody else can have."""
+        hosts = {self._address(), f"localhost:{self.port}", f"127.0.0.1:{self.port}", f"[::1]:{self.port}"}
+        if not self._rights.is_open:
+            hosts.add(request.headers.get("Host", "").lower())
+        return {f"{'https' if self._tls else 'http'}://{host}" for host in hosts}
+
+    def _look_after(self, ear: "_Ear") -> None:
+        """It asked for what is no WebSocket: then it never was a listener."""
+        if ear.listener is None:
+            self._forget(ear)
+
+    def _forget(self, ear: "_Ear") -> None:
+        if ear in self._ears:
+            self._ears.discard(ear)
+            self._rights.leave(ear.entrant)
+            if not self._ears:
+                self._none_left.set()
+
+    def gone(self, ear: "_Ear", code: int) -> None:
+        """A listener is gone."""
+        self.counts.closes[str(code)] += 1
+        self._forget(ear)
+
+    # Open and close
+
+    async def __aenter__(self) -> Self:
+        """Open the port.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        if self._listening is not None:
+            raise RuntimeError("the hub is open already")
+        self.is_draining = False
+        self._listening = await listen(
+            self._enter,
+            self._host,
+            self._port,
+            self.limits.max_message_bytes,
+            tls=self._tls,
+            handshake_seconds=self.limits.handshake_seconds,
+            reuse_port=self._reuse_port,
+        )
+        self._sweeper = asyncio.create_task(self._look_after_all())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.is_draining = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await listening.close(*_GOING_AWAY)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new listener, and wait until the last has left, for so many seconds at most."""
+        self.is_draining = True
+        if self._listening is not None:
+            self._listening.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_left.wait()
+
+    async def _look_after_all(self) -> None:
+        """Ping who listens, and break off who is gone without a word."""
+        loop, every = asyncio.get_running_loop(), self.limits.ping_seconds
+        due = loop.time() + every
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            is_due = bool(every) and loop.time() >= due
+            if is_due:
+                due = loop.time() + every
+            for ear in [*self._ears]:
+                ear.look_after(is_due=is_due)
+
+
+class _Ear(Outlet):
+    """A listener's connection."""
+
+    __slots__ = ("_asked", "_cut", "_hub", "_pings", "_room", "entrant", "listener")
+
+    def __init__(self, hub: Fanout, room: Room, asked: Asked, entrant: Entrant) -> None:
+        super().__init__(hub.limits.max_message_bytes)
+        self.entrant: Entrant = entrant
+        self.listener: Listener | None = None
+        self._hub, self._room, self._asked = hub, room, asked
+        self._pings = 0
+        self._cut: asyncio.TimerHandle | None = None
+
+    def opened(self) -> None:
+        limits = self._hub.limits
+        self.close_seconds: float = limits.goodbye_seconds
+        self.limit_sending(limits.socket_bytes)
+        self.listener = Listener(self._room.name, self._asked, self, limits, self._hub.counts)
+        if self._room.is_over:  # since it asked
+            self.close(1000, "the session is over")
+        else:
+            self._room.join(self.listener)
+
+    # What it says
+
+    def text(self, data: bytes) -> None:
+        if not self.entrant.may_speak:
+            self.close(*_MUTE)
+        elif fault := self._refused(data):
+            self._tell(fault)
+        else:
+            self._hub.counts.said += 1
+
+    def binary(self, data: bytes) -> None:  # noqa: ARG002 - there is none
+        self.close(*_NO_BINARY)
+
+    def _refused(self, data: bytes) -> faults.Error | None:
+        """Send it to the service; or why not."""
+        try:
+            data.decode()
+            probe_type(data)
+        except (NotAnEvent, UnicodeDecodeError):
+            return _fault("invalid_event", "This is no event.")
+        if self._room.say is None:
+            return _fault("nobody_listens", "Nobody may speak to this session.")
+        return None if self._room.say(data) else _fault("overloaded", "The service does not listen now.")
+
+    def _tell(self, fault: faults.Error) -> None:
+        self.send(to_json(server.Error(event_id=new_event_id(), error=fault)))
+
+    def pong(self, data: bytes) -> None:  # noqa: ARG002 - they are all alike
+        self._pings = 0
+
+    # What it hears
+
+    def congested(self) -> None:
+        if self.listener is not None:
+            self.listener.congested()
+
+    def writable(self) -> None:
+        if self.listener is not None:
+            self.listener.writable()
+
+    def close_within(self, seconds: float, code: int, reason: str) -> None:
+        """Say goodbye at the latest in so many seconds."""
+        self._cut = asyncio.get_running_loop().call_later(seconds, self.close, code, reason)
+
+    def left(self) -> None:
+        if self.listener is not None:
+            self._room.leave(self.listener)
+
+    def look_after(self, *, is_due: bool) -> None:
+        """Break off what is broken; ping, if it is time, who reads."""
+        if self.is_broken or self._pings >= _PINGS:
+            self.left()
+            self.abort()
+        elif is_due and not self.is_paused and self.is_open:
+            self._pings += 1
+            self.send_ping()
+
+    def closed(self, code: int, reason: str) -> None:  # noqa: ARG002 - a reason may hold anything
+        if self._cut is not None:
+            self._cut.cancel()
+        self._hub.gone(self, code)
+
+
+def _fault(code: str, message: str) -> faults.Error:
+    return faults.Error(type="invalid_request_error", code=code, message=message)
+
+
+def _token(request: Request) -> str | None:
+    query = request.path.decode("latin-1").partition("?")[2]
+    headers = request.headers
+    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)
+
+
+def _asked(request: Request) -> Asked:
+    query = parse_qs(request.path.decode("latin-1").partition("?")[2])
+    try:
+        families = read_families(",".join(query.get("events", [])))
+    except ValueError as wrong:
+        raise Refused(400, f"events: {wrong}") from None
+    shape = query.get("shape", ["frames"])[-1]
+    if shape not in _SHAPES:
+        raise Refused(400, f"shape: {' or '.join(sorted(_SHAPES))}")
+    return Asked(families, "pcm" if shape == "pcm" else "frames")
+
+
+def _page() -> bytes:
+    return files("rtproto.services.fanout").joinpath("page.html").read_bytes()
