@@ -115,6 +115,7 @@ LAYERS = {
     "services.fanout": 22,
     "cli.proxy": 26,
     "cli.demo": 28,
+    "cli._demo_listeners": 26,
     "cli._demo_session": 27,
     "cli._serving": 16,
     "cli.fake": 26,

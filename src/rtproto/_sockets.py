@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from ssl import SSLContext
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar, cast
 
 from picows import (
@@ -420,7 +421,7 @@ class Outlet(Connection):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.write = transport.underlying_transport.write
-        transport.underlying_transport.set_write_buffer_limits(high=0)
+        transport.underlying_transport.set_write_buffer_limits(high=1)  # 0 is always reached, behind TLS
         super().on_ws_connected(transport)
 
     def left(self) -> None:
@@ -542,9 +543,14 @@ def accept(connection: Connection, request: Request) -> Refusal:
     return Refusal(WSUpgradeResponse.create_101_response(headers), connection)
 
 
-def page(body: bytes, content_type: str = "text/plain; charset=utf-8") -> Refusal:
+def page(
+    body: bytes,
+    content_type: str = "text/plain; charset=utf-8",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Refusal:
     """Answer by a small page."""
-    return Refusal(WSUpgradeResponse.create_ok_response(body, {"Content-Type": content_type}), None)
+    told = {"Content-Type": content_type, **headers}
+    return Refusal(WSUpgradeResponse.create_ok_response(body, told), None)
 
 
 def refuse(status: int, body: bytes, content_type: str = "application/json") -> Refusal:

@@ -68,6 +68,10 @@ def test_without_a_terminal_it_says_in_a_few_lines_what_was_relayed() -> None:
     assert max(facts["time"][:2]) > 0  # before and behind the point
     assert facts["audio"] == [2, 8, 3, 5]  # 2 × 1.4 s heard; 2.0 and 1.5 s spoken
     assert min(facts["tokens"]) > 0
+    got, seconds, tenths, events, lost, *_ = numbers(" ".join(lines[7:9]))
+    assert lines[7].startswith("listeners ")
+    assert (got, seconds, tenths) == (sent, 3, 5)
+    assert 0 < lost < sent - events
 
 
 def test_it_shows_no_payload_and_moves_no_cursor_where_nobody_watches() -> None:
@@ -199,6 +203,27 @@ def test_on_a_terminal_it_is_drawn_while_it_runs() -> None:
     assert len(last) < 24
     assert "types" in " ".join(last)
     assert any("all typed" in line for line in last)
+
+
+def test_each_listener_gets_what_it_should() -> None:
+    seen = held()
+    assert seen.problems == []
+    frames, samples, stalled = seen.ears
+    assert frames.frames == seen.caller.frames["server"]
+    assert len(samples.samples) == 48 * 3500
+    assert (frames.lags, samples.lags) == ([], [])
+    assert stalled.dropped == len(frames.audio) - len(stalled.audio) > 0
+    assert stalled.dropped_seconds > 0
+    assert len(stalled.frames) - len(stalled.audio) == len(frames.frames) - len(frames.audio)
+
+
+def test_what_a_listener_lacks_is_told() -> None:
+    seen = held()
+    frames, samples, stalled = seen.ears
+    frames.frames.pop()
+    samples.samples.pop()
+    stalled.lags.clear()
+    assert [problem.split("'")[1] for problem in seen.problems] == ["frames", "samples", "stalled"]
 
 
 # Where it fails -------------------------------------------------------------------------------

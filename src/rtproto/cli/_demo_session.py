@@ -11,11 +11,13 @@ from rtproto import client, items, pcm, server, types
 from rtproto._sockets import Connection, HandshakeError, connect
 from rtproto._struct import Event
 from rtproto.capture import Direction, Record
+from rtproto.cli._demo_listeners import LIMITS, Ear, heard_out, listening
 from rtproto.cli._serving import run
 from rtproto.cli._source import Line
 from rtproto.cli.tally import SIDES, Tally
 from rtproto.codec import decode_client, decode_server, encode
 from rtproto.errors import NotAnEvent
+from rtproto.services.fanout import Broadcast, Fanout, LocalBus
 from rtproto.services.proxy import Counts, Opening, Pipeline, Policy, Proxy, Upstream
 from rtproto.services.proxy.ledger import UsageLedger
 from rtproto.testing import Call, FakeRealtimeServer, Say, Script, Sound, silence, tone
@@ -39,6 +41,7 @@ _SCRIPT = Script(
 )
 _SPEECH: Sound = tone(800) + silence(600)  # a question, and the silence that ends it
 _PIECE_MS = 20.0
+_NAME = "demo"  # of the session, for listeners
 _PATIENCE = 20.0
 _AGAIN = 50
 _SPOKEN_SECONDS = 10.0  # more than the session takes at the pace of speech
@@ -134,7 +137,6 @@ class Caller(Connection):
 
 async def _talk(caller: Caller) -> None:
     """Two spoken turns; the second is answered by way of a tool."""
-    await caller.until(server.SessionCreated)
     caller.say(encode(client.SessionUpdate(session=_SESSION)))
     await caller.until(server.SessionUpdated)
     await caller.speak(_SPEECH)
@@ -178,6 +180,8 @@ class Held:
     """When it is over, by who sent them: frames that came out of the proxy as they went in, and all."""
     times: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """Of each turn that the proxy timed, seconds per frame: in rtproto, and with the writing."""
+    ears: list[Ear] = field(default_factory=list[Ear])
+    """Who listens, and what each got."""
     busy: float = 0.0
     """When it is over: seconds per frame in rtproto, when the same frames come again, without a pause."""
     _timed: tuple[float, float, int] = (0.0, 0.0, 0)
@@ -207,7 +211,8 @@ class Held:
                 sum(frames.get(side, {}).values()) != number for side, number in kept.items()
             ),
         }
-        return [problem for problem, is_so in wrong.items() if is_so]
+        lacks = [lack for ear in self.ears if (lack := ear.lacks(self.caller.frames["server"]))]
+        return [*(problem for problem, is_so in wrong.items() if is_so), *lacks]
 
 
 def service(speed: float) -> FakeRealtimeServer:
@@ -266,17 +271,25 @@ async def _through_proxy(
 ) -> Held:
     upstream = Upstream(url=fake.upstream_url, key="any")
     caller = Caller(speed)
+    bus = LocalBus(LIMITS)
     try:
-        async with Proxy(upstream, [*policies, UsageLedger()]) as proxy:
+        async with (
+            asyncio.timeout(_PATIENCE + _SPOKEN_SECONDS / speed),
+            bus,
+            Fanout(bus) as fanout,
+            Proxy(upstream, [Broadcast(bus), *policies, UsageLedger()]) as proxy,
+        ):
             held = Held(proxy.counts, caller)
             caller.on_news = lambda: on_news(held.timed())
-            async with asyncio.timeout(_PATIENCE + _SPOKEN_SECONDS / speed):
-                await connect(caller, f"{proxy.url}?model=gpt-realtime", {})
+            await connect(caller, f"{proxy.url}?model=gpt-realtime&session={_NAME}", {})
+            await caller.until(server.SessionCreated)
+            async with listening(fanout, _NAME) as held.ears:
                 await _talk(caller)
                 caller.close()
                 await caller.gone()
+                await heard_out(held.ears)
             return held
     except HandshakeError:
-        raise Ended("the proxy did not let the client in") from None
+        raise Ended("a client or a listener was not let in") from None
     except TimeoutError:
         raise Ended("nothing more came") from None

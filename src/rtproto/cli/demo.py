@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rtproto import pcm
 from rtproto.capture import Direction
 from rtproto.cli._serving import need, speed_option
 from rtproto.cli._source import console, shown, table
@@ -49,8 +50,9 @@ Next:  python3 -m rtproto proxy --upstream fake:    this, for a client of yours
 def demo(context: click.Context, *, speed: float) -> None:
     """Hold a voice session through the proxy: two spoken turns and a tool call, in about seven seconds.
 
-    A client, the proxy and a fake service talk over real sockets, all on this machine. A terminal shows what
-    passes; in the end you are told what was relayed, and whether every byte of it arrived.
+    A client, the proxy and a fake service talk over real sockets, all on this machine, and three more listen;
+    one of these does not read. A terminal shows what passes; in the end you are told what was relayed,
+    whether every byte of it arrived, and what each listener got.
 
     Exit status 1 if anything is not as it should be.
     """
@@ -188,6 +190,17 @@ def _facts(held: "Held") -> Iterator[Text]:
     yield _line("tokens", _TOKENS.format_map(Counter(counts.tokens)))
 
 
+def _listeners(held: "Held") -> Iterator[Text]:
+    """What each of them got, when it is over."""
+    frames, samples, stalled = held.ears
+    seconds = pcm.milliseconds(samples.samples) / 1000
+    control = len(stalled.frames) - len(stalled.audio)
+    frames_got = f"one got {len(frames.frames):,} frames, one {seconds:.1f} s of sound"
+    yield _line("listeners", f"{frames_got}; one that did not read")
+    lost = f"{stalled.dropped:,} audio deltas, {stalled.dropped_seconds:.1f} s"
+    yield _line("", f"{control:,} events, and was told that it lost {lost}")
+
+
 def _sum_up(held: "Held", out: Console) -> None:
     total = held.caller.tally.total
     typed = "all typed" if total.typed == total.frames else f"{total.typed:,} of them typed"
@@ -198,6 +211,7 @@ def _sum_up(held: "Held", out: Console) -> None:
         _line("unchanged", f"{same:,} of {sent:,} frames that the client heard are, byte for byte,"),
         _line("", f"what the service sent; the other way, {same_up:,} of {sent_up:,}"),
         *_facts(held),
+        *_listeners(held),
         Text(),
         *map(Text, _NEXT.splitlines()),
     )

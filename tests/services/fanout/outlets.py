@@ -4,10 +4,10 @@ from itertools import count
 
 import msgspec
 
-from rtproto import ResponseEventBuilder, encode, server, types
+from rtproto import ResponseEventBuilder, encode
 from rtproto.services.fanout import Asked, Counts, Lag, Limits, Listener, Notice, Room, Snapshot, read_notice
 
-__all__ = ["Ear", "audio", "control", "created", "texts", "word"]
+__all__ = ["Ear", "a_room", "audio", "control", "created", "texts", "word"]
 
 _NUMBER = count()
 _PART = ResponseEventBuilder("resp_1").for_item("item_1", 0).for_content(0)
@@ -27,12 +27,9 @@ def control(size: int = 0) -> bytes:
     return b'{"type":"vendor.thing","event_id":"control_%d","padding":"%s"}' % (next(_NUMBER), b"x" * size)
 
 
-def created(**session: object) -> bytes:
-    event = server.SessionCreated(
-        event_id=f"session_{next(_NUMBER)}",
-        session=types.RealtimeSession(model="gpt-realtime", **session),  # type: ignore[arg-type]
-    )
-    return encode(event)
+def created() -> bytes:
+    session = b'{"type":"realtime","object":"realtime.session","id":"sess_1","model":"gpt-realtime"}'
+    return b'{"type":"session.created","event_id":"session_%d","session":%b}' % (next(_NUMBER), session)
 
 
 class Ear:

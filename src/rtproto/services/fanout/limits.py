@@ -26,6 +26,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The most bytes of events that a session keeps for snapshots."""
     max_message_bytes: int = 16 * 2**20
     """The longest message taken from a service or a speaker; what is longer closes with 1009."""
+    max_bus_bytes: int = 8 * 2**20
+    """The most that waits for a bus between machines: over half of it no audio is taken. The same again of a
+    session's events waits for its snapshot, where that comes by the bus."""
     goodbye_seconds: float = 5.0
     """How long a listener may take to read what waits for it when its session has ended."""
     handshake_seconds: float = 10.0
@@ -36,7 +39,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if not 0 <= self.ping_seconds < math.inf:
             raise ValueError("ping_seconds must be a number from 0 on; 0: never")
-        counts = ("max_queue_bytes", "socket_bytes", "max_items", "max_history_bytes", "max_message_bytes")
+        counts = (
+            *("max_queue_bytes", "socket_bytes", "max_items", "max_history_bytes", "max_message_bytes"),
+            "max_bus_bytes",
+        )
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

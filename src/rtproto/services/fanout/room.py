@@ -224,8 +224,12 @@ class Room:
         """Whether what was before is known."""
         self.is_over: bool = False
         """Whether the session has ended."""
+        self.end_code: int | None = None
+        """The close code it ended with; ``None``: it has not."""
         self.taps: list[Tap] = []
         """Who else is told what comes, after the listeners."""
+        self.on_join: Callable[[], None] = _nothing
+        """Called when a listener has come."""
         self.on_empty: Callable[[], None] = _nothing
         """Called when the last listener has left."""
         self.on_end: Callable[[str], None] = _nothing_at_its_end
@@ -240,9 +244,11 @@ class Room:
         self.counts.sessions += 1
 
     def __repr__(self) -> str:
-        return f"<Room {len(self)} listeners>"
+        return f"<Room {self.audience} listeners>"
 
-    def __len__(self) -> int:
+    @property
+    def audience(self) -> int:
+        """How many listen."""
         return len(self._pending) + sum(map(len, self._groups.values()))
 
     # Listeners
@@ -254,6 +260,12 @@ class Room:
             self._begin(listener)
         else:
             self._pending.append(listener)
+        self.on_join()
+
+    def wants(self, family: Family) -> bool:
+        """Whether anybody listens to a family of events."""
+        asked = [*self._groups, *(listener.asked for listener in self._pending)]
+        return any(family in each.families for each in asked)
 
     def _begin(self, listener: Listener) -> None:
         group = self._groups.setdefault(listener.asked, _Group(self, listener.asked))
@@ -282,7 +294,7 @@ class Room:
 
     def _one_less(self) -> None:
         self.counts.listeners -= 1
-        if not len(self):
+        if not self.audience:
             self.on_empty()
 
     def listeners(self) -> list[Listener]:
@@ -348,7 +360,7 @@ class Room:
     def _lag(self, lost: Lost) -> Parcel:
         self.counts.bus_lost["audio"] += lost.audio_deltas
         self.counts.bus_lost["control"] += lost.control_events
-        self.counts.lags += len(self) - len(self._pending)
+        self.counts.lags += self.audience - len(self._pending)
         notice = Lag(event_id=new_event_id(), session=self.name, cause="bus", **lost._asdict())
         return _said(notice)
 
@@ -356,7 +368,7 @@ class Room:
         """The session is over; who listens is told, when it has read all the rest."""
         if self.is_over:
             return
-        self.is_over = True
+        self.is_over, self.end_code = True, code
         self.counts.sessions -= 1
         parcel = _said(Ended(event_id=new_event_id(), session=self.name, reason=reason))
         for listener in self.listeners():

@@ -5,8 +5,13 @@
 
 import asyncio
 import logging
+import re
 import ssl
+from base64 import b64encode
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from types import TracebackType
 from typing import Final, Self, get_args
@@ -49,7 +54,13 @@ _NO_BINARY = (1003, "events are text")
 _LOOK_SECONDS = 1.0
 _PINGS = 3
 _SHAPES: Final = frozenset(get_args(Shape))
-_PAGE_HEADERS = "text/html; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
+_INLINE = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
+_SECURITY: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Fanout:
@@ -147,9 +158,10 @@ class Fanout:
         path = request.path.decode("latin-1").partition("?")[0]
         try:
             if path == "/":
-                return page(_page(), _PAGE_HEADERS)
+                return page(*_page())
             if path == "/sessions":
-                return page(to_json({"sessions": self._sessions(request)}), "application/json")
+                found = to_json({"sessions": self._sessions(request)})
+                return page(found, "application/json", _SECURITY)
             return self._admit(request, path)
         except Refused as refused:
             self.counts.refused[str(refused.status)] += 1
@@ -257,7 +269,7 @@ class Fanout:
         loop, every = asyncio.get_running_loop(), self.limits.ping_seconds
         due = loop.time() + every
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(min(_LOOK_SECONDS, every or _LOOK_SECONDS))
             is_due = bool(every) and loop.time() >= due
             if is_due:
                 due = loop.time() + every
@@ -373,5 +385,12 @@ def _asked(request: Request) -> Asked:
     return Asked(families, "pcm" if shape == "pcm" else "frames")
 
 
-def _page() -> bytes:
-    return files("rtproto.services.fanout").joinpath("page.html").read_bytes()
+@cache
+def _page() -> tuple[bytes, str, Mapping[str, str]]:
+    """The page, and what a browser is to run and to load of it: its own script and style, and this hub."""
+    body = files("rtproto.services.fanout").joinpath("page.html").read_bytes()
+    hashes = {kind: b64encode(sha256(text).digest()) for kind, text in _INLINE.findall(body)}
+    own = "; ".join(f"{kind.decode()}-src 'sha256-{digest.decode()}'" for kind, digest in hashes.items())
+    rest = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    policy = f"default-src 'none'; {own}; connect-src 'self'; img-src data:; {rest}"
+    return body, _HTML, {**_SECURITY, "Content-Security-Policy": policy}

@@ -1,0 +1,467 @@
+"""Who may listen does, over real sockets; nobody holds up anybody else, and nobody else comes in."""
+
+import asyncio
+import http.client
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+import websockets
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from rtproto import _sockets
+from rtproto.services.fanout import Fanout, Grant, Limits, LocalBus, Rights, Room, read_notice
+from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Snapshot
+from rtproto.services.proxy import hash_token
+from tests.services.fanout.outlets import audio, control, created
+from tests.services.proxy.test_tls import at_the_door, trusting
+from tests.wire import SECONDS, Raw, answer, asking, raw
+
+LOOPS = (asyncio.new_event_loop, _sockets.new_loop)
+Work = Callable[[Fanout, Room], Awaitable[None]]
+SPEAKER, LISTENER = {"Authorization": "Bearer speaker"}, {"Authorization": "Bearer listener"}
+
+
+def grants() -> dict[str, Grant]:
+    return {
+        "ada": Grant(digest=hash_token("speaker"), right="speak"),
+        "tv": Grant(digest=hash_token("listener"), sessions=frozenset({"main"})),
+    }
+
+
+def hub(
+    work: Work,
+    *,
+    limits: Limits | None = None,
+    rights: Rights | None = None,
+    say: Callable[[bytes], bool] | None = None,
+    tls: ssl.SSLContext | None = None,
+    loops: Any = LOOPS,
+) -> None:
+    """A hub with one session, in each kind of loop."""
+
+    async def run() -> None:
+        async with (
+            asyncio.timeout(SECONDS),
+            LocalBus(limits) as bus,
+            Fanout(bus, rights=rights, tls=tls) as fanout,
+        ):
+            await work(fanout, bus.begin("main", say))
+
+    for loop in loops:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(run())
+
+
+@asynccontextmanager
+async def hearing(url: str, **more: Any) -> AsyncIterator[websockets.ClientConnection]:
+    """A listener that has its snapshot."""
+    async with websockets.connect(url, **more) as client:
+        snapshot = read_notice(await client.recv())
+        assert isinstance(snapshot, Snapshot)
+        for _ in range(snapshot.events):
+            await client.recv()
+        yield client
+
+
+def bare(fanout: Fanout, **headers: str) -> AbstractAsyncContextManager[Raw]:
+    """A listener that does as it likes."""
+    return raw(fanout.port, asking("/listen/main", **headers))
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    while not is_so():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+
+
+async def refused(url: str, **more: Any) -> int:
+    with pytest.raises(InvalidStatus) as info:
+        await websockets.connect(url, **more)
+    return info.value.response.status_code
+
+
+def get(fanout: Fanout, path: str, **headers: str) -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", fanout.port, timeout=SECONDS)
+    try:
+        connection.request(
+            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        response = connection.getresponse()
+        return response.status, response.getheader("Content-Type", ""), response.read()
+    finally:
+        connection.close()
+
+
+# What is heard --------------------------------------------------------------------------------
+
+
+def test_every_byte_comes_as_it_was() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        frames = [
+            created(),
+            b'{ "type" : "vendor.odd",  "n": 1.50 }',
+            audio(),
+            b"no event at all",
+            audio(2000),
+            b"",
+        ]
+        async with hearing(fanout.url("main")) as one, hearing(fanout.url("main")) as other:
+            room.publish(frames[:2])
+            room.publish(frames[2:])
+            for client in (one, other):
+                assert [await client.recv(decode=False) for _ in frames] == frames
+
+    hub(work)
+
+
+def test_who_comes_late_is_told_what_was() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        room.publish([first := created(), audio()])
+        async with websockets.connect(fanout.url("main")) as client:
+            snapshot = read_notice(await client.recv())
+            assert isinstance(snapshot, Snapshot)
+            assert (snapshot.session, snapshot.events, snapshot.omitted) == ("main", 1, 0)
+            assert await client.recv(decode=False) == first
+            room.publish([last := audio()])
+            assert await client.recv(decode=False) == last
+
+    hub(work)
+
+
+def test_a_listener_of_samples_gets_them_behind_a_header() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        room.publish([created()])
+        async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as one:
+            room.publish([audio(100), audio(50)])
+            header = read_notice(await one.recv())
+            assert isinstance(header, AudioHeader)
+            assert (header.item_id, header.content_index) == ("item_1", 0)
+            assert (header.format, header.sample_rate, header.channels) == ("pcm16", 24_000, 1)
+            assert [len(await one.recv()) for _ in range(2)] == [4800, 2400]
+            async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as late:
+                again = read_notice(await late.recv())
+                assert isinstance(again, AudioHeader)
+                assert again.item_id == "item_1"
+                room.publish([audio(10)])
+                assert await late.recv() == await one.recv() == bytes(480)
+            room.publish([b'{"type":"response.output_audio.delta","delta":"no base64!"}'])
+            assert await one.recv() == '{"type":"response.output_audio.delta","delta":"no base64!"}'
+
+    hub(work)
+
+
+_IN_G711 = (
+    b'{"type":"session.updated","event_id":"s","session":{"type":"realtime","audio":'
+    b'{"output":{"format":{"type":"audio/pcmu"}}}}}'
+)
+_ZEROS = (
+    b'{"type":"response.output_audio.delta","event_id":"a","response_id":"r","item_id":"i",'
+    b'"output_index":0,"content_index":0,"delta":"////"}'
+)
+
+
+def test_telephony_is_heard_as_samples_of_16_bits() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as client:
+            room.publish([_IN_G711, _ZEROS])
+            await client.recv()
+            header = read_notice(await client.recv())
+            assert isinstance(header, AudioHeader)
+            assert header.sample_rate == 8000
+            assert await client.recv() == bytes(6)  # µ-law's zeros
+
+    hub(work)
+
+
+def test_the_end_is_told() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main")) as client:
+            room.end("the service closed with 1000")
+            ended = read_notice(await client.recv())
+            assert isinstance(ended, Ended)
+            with pytest.raises(ConnectionClosed) as info:
+                await client.recv()
+            assert info.value.rcvd is not None
+            assert (info.value.rcvd.code, info.value.rcvd.reason) == (1000, "the service closed with 1000")
+        assert await refused(fanout.url("main")) == 404
+
+    hub(work)
+
+
+# Who does not read ----------------------------------------------------------------------------
+
+
+def test_who_reads_nothing_delays_nobody_and_is_told_what_it_lost() -> None:
+    limits = Limits(max_queue_ms=2000, socket_bytes=4096)
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as deaf, hearing(fanout.url("main")) as client:
+            sent = [audio(200) for _ in range(300)]
+            for data in sent:
+                room.publish([data])
+                assert await client.recv(decode=False) == data
+            last = control()
+            room.publish([last])
+            got: list[bytes] = []
+            while not got or got[-1] != last:
+                got.append((await deaf.next()).data)
+            notices = [notice for data in got if (notice := read_notice(data)) is not None]
+            lags = [notice for notice in notices if isinstance(notice, Lag)]
+            heard = [data for data in got if data in sent]
+            assert lags
+            assert sum(lag.audio_deltas for lag in lags) == len(sent) - len(heard)
+            assert sum(lag.audio_ms for lag in lags) == 200 * (len(sent) - len(heard))
+            assert [data for data in sent if data in heard] == heard
+
+    hub(work, limits=limits)
+
+
+def test_who_cannot_take_even_control_is_sent_away_with_1013() -> None:
+    limits = Limits(max_queue_bytes=100_000, socket_bytes=4096, goodbye_seconds=0.3)
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as deaf, hearing(fanout.url("main")) as client:
+            for _ in range(5000):
+                room.publish([data := control(1000)])
+                assert await client.recv(decode=False) == data
+                if room.counts.closes:
+                    break
+            await until(lambda: room.audience == 1)
+            assert fanout.counts.dropped["control"] > 0
+            await until(lambda: fanout.counts.closes)
+            assert fanout.counts.closes == {"1013": 1}
+            assert not deaf.writer.is_closing()
+            room.publish([data := control()])
+            assert await client.recv(decode=False) == data
+
+    hub(work, limits=limits)
+
+
+def test_who_answers_no_ping_is_broken_off() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as silent, hearing(fanout.url("main")) as client:
+            assert await silent.closed() == (1006, "")
+            room.publish([data := control()])
+            assert await client.recv(decode=False) == data
+            assert room.audience == 1
+
+    hub(work, limits=Limits(ping_seconds=0.05))
+
+
+@pytest.mark.parametrize(
+    "fault", [b"\xc1\x80\x01\x02\x03\x04", b"\x80\x80\x01\x02\x03\x04", b"\x83\x80\x01\x02\x03\x04"]
+)
+def test_what_is_no_websocket_ends_with_1002_and_is_forgotten(fault: bytes) -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as client:
+            await client.next()
+            await client.send(fault)
+            code, _ = await client.closed()
+            assert code in (1002, 1006)
+            await until(lambda: not room.audience)
+            room.publish([control()])
+
+    hub(work)
+
+
+# Who speaks -----------------------------------------------------------------------------------
+
+
+def test_who_may_speak_does() -> None:
+    said: list[bytes] = []
+
+    def say(data: bytes) -> bool:
+        said.append(data)
+        return len(said) == 1
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        said.clear()
+        async with hearing(fanout.url("main"), additional_headers=SPEAKER) as client:
+            event = '{"type": "response.create",  "event_id":"mine"}'
+            await client.send(event)
+            for bad in (b"no event", b"[]", event.encode()):
+                await client.send(bad, text=True)
+            errors = [json.loads(await client.recv())["error"]["code"] for _ in range(3)]
+            assert errors == ["invalid_event", "invalid_event", "overloaded"]
+            assert said == [event.encode()] * 2
+            assert fanout.counts.said == 1
+            await client.send(b"binary")
+            with pytest.raises(ConnectionClosed) as info:
+                await client.recv()
+            assert info.value.rcvd is not None
+            assert info.value.rcvd.code == 1003
+
+    hub(work, rights=Rights(grants()), say=say)
+
+
+def test_nobody_speaks_to_who_does_not_listen() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main"), additional_headers=SPEAKER) as client:
+            await client.send('{"type":"response.create"}')
+            assert json.loads(await client.recv())["error"]["code"] == "nobody_listens"
+
+    hub(work, rights=Rights(grants()))
+
+
+@pytest.mark.parametrize("rights", [Rights(grants()), Rights()])
+def test_who_may_only_listen_is_sent_away_when_it_speaks(rights: Rights) -> None:
+    said: list[bytes] = []
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main"), additional_headers=LISTENER) as client:
+            await client.send('{"type":"response.create"}')
+            with pytest.raises(ConnectionClosed) as info:
+                await client.recv()
+            assert info.value.rcvd is not None
+            assert info.value.rcvd.code == 1008
+        assert said == []
+
+    hub(work, rights=rights, say=lambda data: bool(said.append(data)), loops=LOOPS[1:])
+
+
+# Who comes in ---------------------------------------------------------------------------------
+
+
+def test_a_token_is_for_its_sessions() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        fanout.bus.begin("other")
+        assert await refused(fanout.url("main")) == 401
+        assert await refused(fanout.url("main"), additional_headers={"Authorization": "Bearer nobody"}) == 401
+        assert await refused(fanout.url("other"), additional_headers=LISTENER) == 403
+        assert await refused(fanout.url("nowhere"), additional_headers=SPEAKER) == 404
+        browser = ["realtime", "openai-insecure-api-key.listener"]
+        async with hearing(fanout.url("main"), subprotocols=browser) as client:
+            assert client.subprotocol == "realtime"
+        for who, names in (("listener", ["main"]), ("speaker", ["main", "other"])):
+            _, _, body = await asyncio.to_thread(get, fanout, "/sessions", Authorization=f"Bearer {who}")
+            assert [each["name"] for each in json.loads(body)["sessions"]] == names
+        assert (await asyncio.to_thread(get, fanout, "/sessions"))[0] == 401
+        assert fanout.counts.refused == {"401": 3, "403": 1, "404": 1}
+
+    hub(work, rights=Rights(grants()), loops=LOOPS[1:])
+
+
+def test_a_page_of_others_may_not_listen_without_tokens() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main"), origin=f"http://127.0.0.1:{fanout.port}"):
+            pass
+        assert await refused(fanout.url("main"), origin="https://elsewhere.example") == 403
+        rebound = asking("/listen/main", Host="elsewhere.example", Origin="http://elsewhere.example")
+        status, _ = await answer(fanout.port, rebound)
+        assert status == 403, "a name that leads here may be anybody's"
+
+    hub(work, loops=LOOPS[1:])
+
+
+def test_with_tokens_the_own_page_may_have_any_name() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        headers = {"Host": "hub.example", **LISTENER}
+        async with bare(fanout, Origin="http://hub.example", **headers):
+            pass
+        assert (
+            await refused(fanout.url("main"), origin="https://other.example", additional_headers=LISTENER)
+            == 403
+        )
+        async with hearing(fanout.url("main"), origin="https://app.example", additional_headers=LISTENER):
+            pass
+
+    hub(work, rights=Rights(grants(), ["https://app.example"]), loops=LOOPS[1:])
+
+
+def test_there_is_room_for_so_many() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main")):
+            assert await refused(fanout.url("main")) == 503
+        await until(lambda: not room.audience)
+        async with hearing(fanout.url("main")):
+            pass
+
+    hub(work, rights=Rights(max_listeners=1))
+
+
+def test_what_is_asked_for_is_answered_in_the_way_of_the_web() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        def ask() -> None:
+            assert get(fanout, "/sessions") == (200, "application/json", b'{"sessions":[{"name":"main"}]}')
+            status, kind, body = get(fanout, "/")
+            assert (status, kind) == (200, "text/html; charset=utf-8")
+            assert b"<title>" in body
+            assert [get(fanout, path)[0] for path in ("/listen/main", "/elsewhere", "/listen/")] == [
+                426,
+                404,
+                426,
+            ]
+
+        await asyncio.to_thread(ask)
+        for query in ("events=everything", "shape=square"):
+            assert await refused(f"{fanout.url('main')}?{query}") == 400
+        assert await refused(fanout.url("ma%2Fin")) == 404
+        assert room.audience == 0
+
+    hub(work, loops=LOOPS[1:])
+
+
+def test_a_handshake_that_is_none_counts_for_nothing() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        status, _ = await answer(fanout.port, asking("/listen/main", Sec_WebSocket_Key="short"))
+        assert status == 400
+        assert room.audience == 0
+        async with hearing(fanout.url("main")):
+            pass
+
+    hub(work, rights=Rights(max_listeners=1))
+
+
+# The end --------------------------------------------------------------------------------------
+
+
+def test_leaving_says_goodbye_to_all() -> None:
+    async def run() -> None:
+        async with asyncio.timeout(SECONDS), LocalBus() as bus:
+            bus.begin("main")
+            async with Fanout(bus) as fanout:
+                client = await websockets.connect(fanout.url("main"))
+            async for _ in client:
+                pass
+            assert client.close_code == 1001
+
+    asyncio.run(run())
+
+
+def test_draining_takes_nobody_new_and_waits_for_the_last() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main")) as client:
+            draining = asyncio.create_task(fanout.drain(SECONDS))
+            await asyncio.sleep(0)
+            assert not fanout.is_ready
+            with pytest.raises((OSError, InvalidStatus)):
+                await websockets.connect(fanout.url("main"))
+            room.publish([data := control()])
+            assert await client.recv(decode=False) == data
+            assert not draining.done()
+        await draining
+
+    hub(work)
+
+
+def test_it_may_be_encrypted() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        url = f"wss://localhost:{fanout.port}/listen/main"
+        async with hearing(url, ssl=trusting()) as client:
+            frames = [audio(1000) for _ in range(9)]
+            room.publish(frames)
+            assert [await client.recv(decode=False) for _ in frames] == frames
+
+    hub(work, tls=at_the_door("localhost"))
+
+
+def test_nothing_of_what_was_said_is_shown() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(fanout.url("main"), additional_headers=SPEAKER):
+            shown = [repr(each) for each in (fanout, room, room.listeners()[0], *grants().values())]
+            assert not any("speaker" in text or hash_token("speaker") in text for text in shown)
+
+    hub(work, rights=Rights(grants()), loops=LOOPS[1:])
