@@ -8,7 +8,7 @@ from contextlib import suppress
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from ssl import SSLContext
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from picows import (
     WSCloseCode,
@@ -406,6 +406,12 @@ class Gathering(Connection):
         super()._say_goodbye(code, reason)
 
 
+class _Write(Protocol):
+    """Not a ``Callable``, which pyright takes for a method where it stands in a class."""
+
+    def __call__(self, data: bytes, /) -> object: ...
+
+
 class Outlet(Connection):
     """A server's connection that is written to in frames, made once by :func:`framed` for many at once.
 
@@ -416,7 +422,7 @@ class Outlet(Connection):
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         super().__init__(max_message_bytes)
-        self.write: Callable[[bytes], None]
+        self.write: _Write
         """Write frames, of messages in their order; once open, and until it is :meth:`left`."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:

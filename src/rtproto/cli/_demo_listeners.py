@@ -1,7 +1,7 @@
 """Three listen to the demo's session: one hears every frame, one the sound alone, one does not read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from rtproto import pcm
@@ -87,7 +87,7 @@ class Ear(Connection):
 
 
 @asynccontextmanager
-async def listening(fanout: Fanout, session: str) -> AsyncIterator[list[Ear]]:
+async def listening(fanout: Fanout, session: str) -> AsyncGenerator[list[Ear]]:
     """All three, as long as that lasts.
 
     Raises:

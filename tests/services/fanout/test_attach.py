@@ -16,6 +16,7 @@ from rtproto.services.fanout import Broadcast, LocalBus, Room
 from rtproto.services.proxy import Outcome, Policy, Proxy, Session, Upstream
 from rtproto.testing import FakeRealtimeServer, Say, Script
 from tests.services.fanout.outlets import Ear
+from tests.services.proxy.shell import Talk
 from tests.wire import SECONDS, TEXT, Raw, Service, said
 
 CREATED = b'{"type":"session.created","event_id":"e1","session":{"type":"realtime","id":"sess_abc"}}'
@@ -136,6 +137,22 @@ def test_what_policies_change_and_say_is_heard_as_the_client_hears_it() -> None:
                 row = [Broadcast(bus), _Polite()]
                 async with Proxy(Upstream(url=service.url, key="k"), row) as proxy:
                     await work(bus, proxy)
+
+    asyncio.run(run())
+
+
+def test_what_came_last_is_said_before_the_end() -> None:
+    async def run() -> None:
+        async with LocalBus() as bus:
+            talk = Talk(Broadcast(bus), target="/v1/realtime?model=m&session=x")
+            talk.session.from_upstream(CREATED)
+            await asyncio.sleep(0)
+            ear = Ear().join(the(bus, "x"))
+            talk.session.from_upstream(last := b'{"type":"vendor.last"}')
+            talk.session.end()
+            assert ear.live == [last]
+            assert ear.closes == [(1000, "the session is over")]
+            await asyncio.sleep(0)
 
     asyncio.run(run())
 

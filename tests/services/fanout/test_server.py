@@ -18,7 +18,7 @@ from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Snapshot
 from rtproto.services.proxy import hash_token
 from tests.services.fanout.outlets import audio, control, created
 from tests.services.proxy.test_tls import at_the_door, trusting
-from tests.wire import SECONDS, Raw, answer, asking, raw
+from tests.wire import SECONDS, Raw, answer, asking, closing, frame, raw
 
 LOOPS = (asyncio.new_event_loop, _sockets.new_loop)
 Work = Callable[[Fanout, Room], Awaitable[None]]
@@ -163,6 +163,19 @@ _ZEROS = (
 )
 
 
+def test_a_header_comes_again_when_the_sound_may_be_another() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as client:
+            for between in (created(), b'{"type":"response.done","event_id":"e","response":{"id":"resp_1"}}'):
+                room.publish([audio(10), between, audio(10), audio(10)])
+            came = [await client.recv() for _ in range(10)]
+            kinds = ["sound" if isinstance(data, bytes) else json.loads(data)["type"] for data in came]
+            sound = ["rtproto.audio", "sound"]
+            assert kinds == [*sound, "session.created", *sound, "sound", "sound", *sound, "sound"]
+
+    hub(work, loops=LOOPS[1:])
+
+
 def test_telephony_is_heard_as_samples_of_16_bits() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
         async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as client:
@@ -251,6 +264,48 @@ def test_who_answers_no_ping_is_broken_off() -> None:
     hub(work, limits=Limits(ping_seconds=0.05))
 
 
+def test_who_does_not_read_is_not_asked_whether_it_is_there() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as deaf:
+            await until(lambda: room.audience)
+            while not fanout.counts.dropped["audio"]:
+                room.publish([audio(1000)])
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.8)  # twice as long as a listener has that reads
+            room.publish([last := control()])
+            while (got := await deaf.next()).data != last:
+                assert got.kind in (1, 9)
+
+    hub(work, limits=Limits(ping_seconds=0.1, socket_bytes=4096))
+
+
+def test_nothing_follows_a_goodbye() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as client:
+            await client.next()
+            await client.send(frame(1, b"a word"))
+            while (got := await client.next()).kind != 8:
+                pass
+            assert got.data[:2] == closing(1008)
+            room.publish([control()])
+            await client.send(frame(8, got.data))
+            assert await client.is_over()
+
+    hub(work)
+
+
+@pytest.mark.parametrize("says", [b"", frame(8, closing(1000))])
+def test_who_breaks_the_rules_and_stays_is_forgotten(says: bytes) -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as client:
+            await client.next()
+            await client.send(b"\xc1\x80\x01\x02\x03\x04", says)
+            await until(lambda: not room.audience)
+            room.publish([control()])
+
+    hub(work)
+
+
 @pytest.mark.parametrize(
     "fault", [b"\xc1\x80\x01\x02\x03\x04", b"\x80\x80\x01\x02\x03\x04", b"\x83\x80\x01\x02\x03\x04"]
 )
@@ -282,7 +337,7 @@ def test_who_may_speak_does() -> None:
         async with hearing(fanout.url("main"), additional_headers=SPEAKER) as client:
             event = '{"type": "response.create",  "event_id":"mine"}'
             await client.send(event)
-            for bad in (b"no event", b"[]", event.encode()):
+            for bad in (b"no event", b'{"type":"response.create","by":"\xff"}', event.encode()):
                 await client.send(bad, text=True)
             errors = [json.loads(await client.recv())["error"]["code"] for _ in range(3)]
             assert errors == ["invalid_event", "invalid_event", "overloaded"]
@@ -346,12 +401,14 @@ def test_a_token_is_for_its_sessions() -> None:
 
 def test_a_page_of_others_may_not_listen_without_tokens() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
-        async with hearing(fanout.url("main"), origin=f"http://127.0.0.1:{fanout.port}"):
-            pass
+        for host in (f"127.0.0.1:{fanout.port}", "192.0.2.7:80", "[2001:db8::7]:80", "localhost:8080"):
+            async with bare(fanout, Host=host, Origin=f"http://{host}"):
+                pass
         assert await refused(fanout.url("main"), origin="https://elsewhere.example") == 403
-        rebound = asking("/listen/main", Host="elsewhere.example", Origin="http://elsewhere.example")
-        status, _ = await answer(fanout.port, rebound)
-        assert status == 403, "a name that leads here may be anybody's"
+        for host in ("elsewhere.example", "localhost.elsewhere.example", "", "[", "1.2.3.4.example"):
+            rebound = asking("/listen/main", Host=host, Origin=f"http://{host}")
+            status, _ = await answer(fanout.port, rebound)
+            assert status == 403, "a name that leads here may be anybody's"
 
     hub(work, loops=LOOPS[1:])
 

@@ -165,6 +165,51 @@ def test_who_speaks_is_heard_by_the_service_until_it_is_gone(runner: asyncio.Run
     runner.run(run())
 
 
+def test_what_was_whole_when_the_service_vanished_is_said(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        go, ends = asyncio.Event(), asyncio.Event()
+        whole = control()
+
+        async def serve(service: Raw) -> None:
+            await go.wait()
+            await service.send(said(TEXT, whole), said(TEXT, control(1000))[:500])
+            await ends.wait()
+            service.abort()
+
+        async with listening(serve) as (bus, _):
+            ear = Ear().join(await found(bus))
+            go.set()
+            await until(lambda: ear.live)  # it need not wait for the rest of the other
+            ends.set()
+            await until(lambda: ear.closes)
+            assert ear.live == [whole]
+            go.clear()
+
+    runner.run(run())
+
+
+def test_a_service_that_does_not_read_is_not_spoken_to_without_end(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        over = asyncio.Event()
+
+        async def serve(service: Raw) -> None:
+            await over.wait()
+            service.abort()
+
+        async with listening(serve, can_be_spoken_to=True) as (bus, _):
+            room = await found(bus)
+            assert room.say is not None
+            event = b'{"type":"vendor.thing","x":"%b"}' % (b"x" * 100_000)
+            said = 0
+            while room.say(event):
+                said += 1
+                assert said < 1000
+                await asyncio.sleep(0)
+            over.set()
+
+    runner.run(run())
+
+
 def test_a_session_that_may_not_be_spoken_to_is_not(runner: asyncio.Runner) -> None:
     async def run() -> None:
         async def serve(service: Raw) -> None:

@@ -78,7 +78,7 @@ def read_families(text: str) -> frozenset[Family]:
     names = {name.strip() for name in text.split(",") if name.strip()}
     if "all" in names or not names:
         return frozenset(FAMILIES)
-    found = frozenset(family for family in FAMILIES if family in names)
+    found: set[Family] = {family for family in FAMILIES if family in names}
     if len(found) != len(names):
         raise ValueError(f"a family is {', '.join(FAMILIES)} or all")
-    return found | ALWAYS
+    return ALWAYS | found

@@ -1,9 +1,9 @@
 """What a late joiner is told is what came, as it came, without what later events made needless.
 
-Frames are kept in slots: a newer frame takes the place of an older one that it makes needless, deltas of
-one text share a slot. Slots stand in groups, which leave as a whole: the session, each item of the
-conversation, each response that runs, and the audio buffers. An item's frames go to the response that makes
-it as long as that runs, so that they are told in the order in which they came.
+A frame is kept in a slot, where the next one of its kind takes its place, and the deltas of one text are
+joined. Slots stand in groups: the session, each item of the conversation, each response that runs, the
+audio buffers. What is told of an item while a response makes it stands with the response, so that it is
+told in the order in which it came, and goes to the item when the response is done.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -172,16 +172,11 @@ class _Row(NamedTuple):
     take: _Take
     names: Sequence[str]
     kind: str = ""
-    """What slot they share; empty: each has its own."""
+    """The kind of frame that they share; empty: each has its own."""
 
 
-class _Rule(NamedTuple):
-    take: _Take
-    kind: str
-
-
-def _rules(*rows: _Row) -> dict[str, _Rule]:
-    return {str(name): _Rule(row.take, row.kind or str(name)) for row in rows for name in row.names}
+def _rules(*rows: _Row) -> dict[str, tuple[_Take, str]]:
+    return {str(name): (row.take, row.kind or str(name)) for row in rows for name in row.names}
 
 
 class History:
@@ -220,21 +215,22 @@ class History:
             told = _decode(data)
         except REFUSALS:
             return
-        rule.take(self, rule.kind, data, told)
+        take, kind = rule
+        take(self, kind, data, told)
         while self.size > self._max_bytes or len(self._order) > self._max_items:
             self._omit_oldest()
 
     def frames(self) -> list[bytes]:
         """The snapshot: the session, the items in the conversation's order, what runs."""
-        told = [frame.data for frame in self._session.values()]
+        snapshot = [frame.data for frame in self._session.values()]
         previous = None
         for item in self._order:
             if item.frames:
-                told += item.told(previous)
-                previous = item.id
+                snapshot += item.told(previous)
+                previous = item.id or previous
         for frames in (*self._responses.values(), self._buffers):
-            told += [frame.joined() for frame in frames.values()]
-        return told
+            snapshot += [frame.joined() for frame in frames.values()]
+        return snapshot
 
     # Slots ------------------------------------------------------------------------------------
 
@@ -305,12 +301,17 @@ class History:
         """The item joins the conversation, or is given another place in it."""
         if not (item_id := told.about()):
             return
-        if item := self._items.get(item_id):
+        item = self._items.pop(item_id, None)
+        if item:
             self._order.remove(item)
         else:
-            item = self._items[item_id] = _Item(item_id)
+            item = _Item(item_id)
         self._order.insert(self._index(told.previous_item_id), item)
+        self._items[item_id] = item
+        self._drop(item.frames, _ADDED)
+        earlier, item.frames = item.frames, {}
         self._put(item.frames, _ADDED, _Frame(data, kind, previous_item_id=told.previous_item_id))
+        item.frames |= earlier
 
     def _index(self, previous: Maybe[str]) -> int:
         """Null says that there is none before it; absent, or not known here, it is the last."""
@@ -354,9 +355,11 @@ class History:
         self._join(self._home(told.about()), kind, data, told)
 
     def _transcribed(self, kind: str, data: bytes, told: _Told) -> None:
-        if (frames := self._home(told.about())) is not None:
+        """The deltas are needless, unless nothing else says that there is such an item."""
+        item = self._items.get(told.item_id)
+        if item and _ADDED in item.frames:
             for index in (told.content_index, None):
-                self._drop(frames, (_HEARD, told.item_id, None, index, None))
+                self._drop(item.frames, (_HEARD, told.item_id, None, index, None))
         self._on_item(kind, data, told)
 
     def _delete(self, _: str, __: bytes, told: _Told) -> None:
@@ -404,7 +407,7 @@ class History:
 
     # What is done with which event -------------------------------------------------------------
 
-    _RULES: ClassVar[Mapping[str, _Rule]] = _rules(
+    _RULES: ClassVar[Mapping[str, tuple[_Take, str]]] = _rules(
         _Row(_first, (Wire.SESSION_CREATED, Wire.CONVERSATION_CREATED, "transcription_session.created")),
         _Row(_latest, (Wire.SESSION_UPDATED, Wire.RATE_LIMITS_UPDATED, "transcription_session.updated")),
         _Row(_on, (Wire.INPUT_AUDIO_BUFFER_SPEECH_STARTED,), "input"),
@@ -432,8 +435,11 @@ class History:
                 Wire.CONVERSATION_ITEM_TRUNCATED,
             ),
         ),
-        _Row(_begin, (Wire.MCP_LIST_TOOLS_IN_PROGRESS,), "mcp_list_tools"),
-        _Row(_on_item, (Wire.MCP_LIST_TOOLS_COMPLETED, Wire.MCP_LIST_TOOLS_FAILED), "mcp_list_tools"),
+        _Row(
+            _begin,
+            (Wire.MCP_LIST_TOOLS_IN_PROGRESS, Wire.MCP_LIST_TOOLS_COMPLETED, Wire.MCP_LIST_TOOLS_FAILED),
+            "mcp_list_tools",
+        ),
         _Row(
             _on_item,
             (
@@ -441,7 +447,7 @@ class History:
                 Wire.RESPONSE_MCP_CALL_COMPLETED,
                 Wire.RESPONSE_MCP_CALL_FAILED,
             ),
-            "mcp_call",
+            "response.mcp_call",
         ),
         _Row(_start, (Wire.RESPONSE_CREATED,)),
         _Row(_end, (Wire.RESPONSE_DONE,)),

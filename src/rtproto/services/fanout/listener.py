@@ -59,9 +59,8 @@ class Outlet(Protocol):
     is_paused: bool
     """Whether what was written is not all taken yet."""
 
-    @property
-    def write(self) -> "Write":
-        """Write frames."""
+    def write(self, data: bytes, /) -> object:
+        """Write frames, or keep them and be paused."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -70,14 +69,6 @@ class Outlet(Protocol):
 
     def close_within(self, seconds: float, code: int, reason: str) -> None:
         """Say goodbye at the latest in so many seconds."""
-        ...
-
-
-class Write(Protocol):
-    """Writes frames."""
-
-    def __call__(self, data: bytes, /) -> object:
-        """Write them, or keep them and be paused."""
         ...
 
 

@@ -16,11 +16,13 @@ from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import AUDIO_DELTAS, Family, family_of
 from rtproto.services.fanout.history import History
 from rtproto.services.fanout.limits import Limits
-from rtproto.services.fanout.listener import Asked, Listener, Parcel, Shape, Write
+from rtproto.services.fanout.listener import Asked, Listener, Parcel, Shape
 from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Notice, Snapshot
 from rtproto.services.fanout.sound import Address, Sound
 
 __all__ = ["Lost", "Message", "Room", "Say", "Tap"]
+
+_Write: TypeAlias = Callable[[bytes], object]
 
 _AT_ONCE = 256 * 2**10  # bytes of one turn that are written in one piece to who is not behind
 
@@ -50,17 +52,14 @@ class Message:
             self._as_frame = self._parcel(framed(TEXT, self.data))
         return self._as_frame
 
-    def as_pcm(self, read: Callable[[bytes], tuple[Parcel | None, bytes] | None]) -> tuple[Parcel, ...]:
+    def as_pcm(self) -> tuple[Parcel, ...]:
         """As samples, behind a header if it is the first of its item; what cannot be read, as it came."""
-        if self._as_pcm is None:
-            found = read(self.data) if self.is_audio else None
-            if found is None:
-                self._as_pcm = (self.as_frame(),)
-            else:
-                header, samples = found
-                sound = self._parcel(framed(BINARY, samples))
-                self._as_pcm = (sound,) if header is None else (header, sound)
-        return self._as_pcm
+        return self._as_pcm or (self.as_frame(),)
+
+    def sounds(self, samples: bytes, header: Parcel | None) -> None:
+        """These are its samples."""
+        sound = self._parcel(framed(BINARY, samples))
+        self._as_pcm = (sound,) if header is None else (header, sound)
 
     def _parcel(self, data: bytes) -> Parcel:
         return Parcel(
@@ -100,9 +99,9 @@ class _Group:
     def __init__(self, room: "Room", asked: Asked) -> None:
         self.room = room
         self.asked = asked
-        self.clear: dict[Listener, Write] = {}
+        self.clear: dict[Listener, _Write] = {}
         self.behind: dict[Listener, None] = {}
-        self._writes: tuple[Write, ...] | None = None
+        self._writes: tuple[_Write, ...] | None = None
         self._snapshot: tuple[int, list[Parcel]] = (-1, [])
 
     def __len__(self) -> int:
@@ -171,7 +170,7 @@ class _Group:
         for message in messages:
             if message.family in families:
                 if is_pcm:
-                    yield from message.as_pcm(self.room.read_sound)
+                    yield from message.as_pcm()
                 else:
                     yield message.as_frame()
 
@@ -319,6 +318,8 @@ class Room:
         if message.is_audio:
             message.milliseconds = self._sound.milliseconds(message.data)
             self.counts.published["audio"] += 1
+            if any(asked.shape == "pcm" and "audio" in asked.families for asked in self._groups):
+                self._read_sound(message)
             return
         self.counts.published["control"] += 1
         self._revision += 1
@@ -393,14 +394,13 @@ class Room:
 
     # Samples
 
-    def read_sound(self, data: bytes) -> tuple[Parcel | None, bytes] | None:
-        """The samples of a delta, with a header if the last delta was of another item."""
-        found = self._sound.read(data)
-        if found is None:
-            return None
-        address, samples = found
-        is_new, self._heard_of = address != self._heard_of, address
-        return (self._header(address) if is_new else None), samples
+    def _read_sound(self, message: Message) -> None:
+        """Decode a delta, once for all; if the last one was of another item, with a header."""
+        found = self._sound.read(message.data)
+        if found is not None:
+            address, samples = found
+            message.sounds(samples, None if address == self._heard_of else self._header(address))
+            self._heard_of = address
 
     def _header(self, address: Address) -> Parcel:
         return _said(

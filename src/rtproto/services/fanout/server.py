@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Self, get_args
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rtproto._encode import to_json
 from rtproto._envelope import probe_type
@@ -195,15 +196,10 @@ class Fanout:
 
     def _origin(self, request: Request) -> str | None:
         """The web page that asks; ``None``: our own, or no page."""
-        origin = request.headers.get("Origin")
-        return None if origin is not None and origin.lower() in self._own_origins(request) else origin
-
-    def _own_origins(self, request: Request) -> set[str]:
-        """Without tokens a name that leads here may be anybody's, so only those that nobody else can have."""
-        hosts = {self._address(), f"localhost:{self.port}", f"127.0.0.1:{self.port}", f"[::1]:{self.port}"}
-        if not self._rights.is_open:
-            hosts.add(request.headers.get("Host", "").lower())
-        return {f"{'https' if self._tls else 'http'}://{host}" for host in hosts}
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        is_own = origin is not None and origin.lower().partition("://")[2] == host.lower()
+        # Without tokens a name that leads here may be anybody's who has one made, an address is nobody's.
+        return None if is_own and (not self._rights.is_open or _is_address(host)) else origin
 
     def _look_after(self, ear: "_Ear") -> None:
         """It asked for what is no WebSocket: then it never was a listener."""
@@ -337,6 +333,7 @@ class _Ear(Outlet):
             self.listener.congested()
 
     def writable(self) -> None:
+        self._pings = 0  # it reads
         if self.listener is not None:
             self.listener.writable()
 
@@ -350,7 +347,7 @@ class _Ear(Outlet):
 
     def look_after(self, *, is_due: bool) -> None:
         """Break off what is broken; ping, if it is time, who reads."""
-        if self.is_broken or self._pings >= _PINGS:
+        if self.is_broken or (self._pings >= _PINGS and not self.is_paused):
             self.left()
             self.abort()
         elif is_due and not self.is_paused and self.is_open:
@@ -365,6 +362,15 @@ class _Ear(Outlet):
 
 def _fault(code: str, message: str) -> faults.Error:
     return faults.Error(type="invalid_request_error", code=code, message=message)
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is told by its address, not by a name that somebody else could have given it."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def _token(request: Request) -> str | None:

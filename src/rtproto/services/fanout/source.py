@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from rtproto._sockets import Connection, Frame, HandshakeError, Transport, connect
@@ -54,7 +54,7 @@ class Source:
         return f"<Source {self.name}>"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Hold the session, and the next."""
         task = asyncio.create_task(self.run())
         try:

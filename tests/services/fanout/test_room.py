@@ -1,0 +1,229 @@
+"""Whenever somebody comes, what was and what is are all there is: no gap, nothing twice."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtproto.services.fanout import Asked, Ended, Lag, Limits, Lost, Room, Snapshot, read_notice
+from rtproto.services.fanout import room as module
+from rtproto.services.fanout.families import FAMILIES
+from tests.services.fanout.outlets import Ear, a_room, audio, control, created, word
+from tests.services.fanout.test_history import Named, conversations, known
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> tuple[list[Named], list[tuple[str, int]]]:
+    """A conversation, and in what order its events come, listeners come, go and read."""
+    frames = draw(conversations())
+    steps = st.tuples(
+        st.sampled_from(["publish", "publish", "audio", "join", "slow", "read", "leave"]), st.integers(1, 9)
+    )
+    return frames, draw(st.lists(steps, min_size=5, max_size=60))
+
+
+@settings(max_examples=120, deadline=None)
+@given(schedules())
+def test_what_was_and_what_is_are_all_there_is(schedule: tuple[list[Named], list[tuple[str, int]]]) -> None:
+    frames, steps = schedule
+    room = a_room(max_queue_ms=300)
+    ears: list[tuple[int, Ear]] = []
+    at = 0
+    for what, number in steps:
+        if what == "publish":
+            room.publish([data for _, data in frames[at : at + number]])
+            at = min(at + number, len(frames))
+        elif what == "audio":
+            room.publish([audio() for _ in range(number)])
+        elif what in ("join", "slow"):
+            ears.append((at, Ear(1 << 30 if what == "join" else 100 * number).join(room)))
+        elif what == "read" and ears:
+            ears[number % len(ears)][1].read(1000 * number)
+        elif what == "leave" and ears:
+            room.leave(ears.pop(number % len(ears))[1].listener)
+    room.publish([data for _, data in frames[at:]])
+    everything = known([data for _, data in frames])
+    for joined, ear in ears:
+        ear.read_all()
+        heard = [data for data in ear.heard if b"output_audio.delta" not in data]
+        live = [data for data in ear.live if b"output_audio.delta" not in data]
+        assert live == [data for _, data in frames[joined:]]
+        assert known(heard) == everything
+
+
+def notices_of(ear: Ear, kind: type[Any]) -> list[Any]:
+    return [notice for notice in ear.notices if isinstance(notice, kind)]
+
+
+def test_all_who_want_the_same_are_framed_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bytes] = []
+    framed = module.framed
+    room = a_room()
+    quick = [Ear().join(room) for _ in range(5)]
+    slow = [Ear(0).join(room) for _ in range(5)]
+    pcm = [Ear().join(room, Asked(frozenset(FAMILIES), "pcm")) for _ in range(5)]
+    monkeypatch.setattr(module, "framed", lambda kind, data: calls.append(data) or framed(kind, data))
+    decoded: list[bytes] = []
+    read = room._sound.read
+    monkeypatch.setattr(room._sound, "read", lambda data: decoded.append(data) or read(data))
+    room.publish([audio(), audio()])
+    assert len(calls) == 2 + 2 + 1  # as frames, as samples, and the header of these
+    assert len(decoded) == 2
+    assert all(len(ear.live) == 2 for ear in quick)
+    assert all(len(ear.messages) == 1 + 1 + 2 for ear in pcm)
+    for ear in slow:
+        ear.read_all()
+        assert len(ear.live) == 2
+
+
+def test_a_turn_is_one_write_for_each() -> None:
+    room = a_room()
+    ear = Ear().join(room)
+    writes: list[bytes] = []
+    ear.write, write = lambda data: (writes.append(data), write(data))[0], ear.write  # type: ignore[method-assign]
+    room.leave(ear.listener)
+    ear.join(room)
+    writes.clear()
+    room.publish([control(), word(), audio()])
+    assert len(writes) == 1
+
+
+def test_who_comes_at_the_same_moment_has_the_same_snapshot_made_once() -> None:
+    room = a_room()
+    room.publish([created()])
+    for _ in range(5):
+        Ear().join(room)
+        Ear().join(room, Asked(frozenset({"session"})))
+    room.publish([audio()])
+    Ear().join(room)
+    assert room.counts.snapshots == 1
+    room.publish([word()])
+    Ear().join(room)
+    assert room.counts.snapshots == 2
+    assert room.counts.snapshot_seconds > 0
+
+
+def test_a_snapshot_has_the_families_that_were_asked_for() -> None:
+    room = a_room()
+    item = b'{"id":"item_1","type":"message","role":"user","content":[]}'
+    added = b'{"type":"conversation.item.added","event_id":"e","previous_item_id":null,"item":%b}' % item
+    room.publish([first := created(), added])
+    ear = Ear().join(room, Asked(frozenset({"session", "transcript"})))
+    assert ear.heard == [first]
+    (snapshot,) = ear.notices
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.events == 1
+
+
+def test_what_is_too_old_is_counted() -> None:
+    room = Room("main", limits=Limits(max_items=1))
+    for number in range(3):
+        item = b'{"id":"item_%d","type":"message","role":"user","content":[]}' % number
+        room.publish(
+            [b'{"type":"conversation.item.added","event_id":"e","previous_item_id":null,"item":%b}' % item]
+        )
+    ear = Ear().join(room)
+    (snapshot,) = ear.notices
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.events, snapshot.omitted) == (1, 2)
+
+
+def test_audio_is_heard_from_now() -> None:
+    room = a_room()
+    room.publish([created(), audio(), word()])
+    ear = Ear().join(room)
+    assert not any(b"output_audio.delta" in data for data in ear.heard)
+    room.publish([now := audio()])
+    assert ear.live == [now]
+
+
+# By a bus ---------------------------------------------------------------------------------------
+
+
+def test_who_comes_before_it_is_known_what_was_waits_for_it() -> None:
+    room = Room("main", is_ready=False)
+    early, gone = Ear().join(room), Ear().join(room)
+    room.leave(gone.listener)
+    assert (room.audience, early.messages) == (1, [])
+    room.restart([first := created()])
+    room.publish([live := control()])
+    assert early.heard == [first, live]
+    assert gone.messages == []
+    assert (room.audience, room.counts.listeners) == (1, 1)
+
+
+def test_what_a_bus_lost_is_told_to_all() -> None:
+    room = a_room()
+    ears = [Ear().join(room), Ear(0).join(room)]
+    room.publish([first := control()])
+    room.tell_lost(Lost(2, 13_000, 200.0, 0))
+    room.publish([last := control()])
+    for ear in ears:
+        ear.read_all()
+        kinds = [read_notice(data) for _, data in ear.messages[1:]]
+        assert [type(kind).__name__ for kind in kinds] == ["NoneType", "Lag", "NoneType"]
+        (lag,) = ear.lags
+        assert (lag.cause, lag.audio_deltas, lag.audio_bytes, lag.audio_ms) == ("bus", 2, 13_000, 200.0)
+        assert ear.heard == [first, last]
+    assert room.counts.bus_lost == {"audio": 2, "control": 0}
+    assert room.counts.lags == 2
+
+
+def test_after_a_loss_of_control_all_begin_anew() -> None:
+    room = a_room()
+    quick, slow = Ear().join(room), Ear(0).join(room)
+    room.publish([before := control(), audio(), audio()])
+    room.restart([was := created()], Lost(1, 6_600, 100.0, 3))
+    room.publish([after := control()])
+    for ear in (quick, slow):
+        ear.read_all()
+        assert ear.live == [after]
+        assert ear.heard[-2:] == [was, after]
+        assert [lag.control_events for lag in ear.lags if lag.cause == "bus"] == [3]
+        names = [type(notice).__name__ for notice in ear.notices]
+        assert names.index("Lag") < len(names) - 1 - names[::-1].index("Snapshot")
+    assert before in quick.heard
+    assert before not in slow.heard
+    assert [(lag.cause, lag.audio_deltas) for lag in slow.lags] == [("bus", 1), ("listener", 2)]
+
+
+def test_a_room_is_told_of_who_comes_goes_and_that_it_ends() -> None:
+    room, told = a_room(), []
+    room.on_empty = lambda: told.append("empty")
+    room.on_end = told.append
+    ears = [Ear().join(room) for _ in range(2)]
+    room.leave(ears[0].listener)
+    assert told == []
+    room.leave(ears[1].listener)
+    assert told == ["empty"]
+    room.end("enough")
+    room.end("again")
+    assert told == ["empty", "enough"]
+    assert room.counts.sessions == 0
+
+
+def test_who_waits_for_a_snapshot_is_told_of_the_end() -> None:
+    room = Room("main", is_ready=False)
+    ear = Ear().join(room)
+    room.end("the hub is gone", 1001)
+    assert ear.closes == [(1001, "the hub is gone")]
+    assert isinstance(ear.notices[-1], Ended)
+
+
+def test_taps_are_told_turn_by_turn() -> None:
+    room, turns = a_room(), []
+    room.taps.append(lambda messages: turns.append([message.data for message in messages]))
+    room.publish([one := control(), other := audio()])
+    room.publish([])
+    assert turns == [[one, other]]
+
+
+def test_no_lag_is_told_where_nothing_was_lost() -> None:
+    room = a_room()
+    ear = Ear(500).join(room)
+    for _ in range(20):
+        room.publish([audio(10), control()])
+        ear.read_all()
+    assert notices_of(ear, Lag) == []
+    assert len(ear.live) == 40
