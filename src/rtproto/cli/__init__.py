@@ -10,7 +10,7 @@ from rtproto._version import __version__
 
 __all__ = ["COMMANDS", "cli"]
 
-COMMANDS = ("bench", "check", "demo", "fake", "inspect", "proxy", "replay")
+COMMANDS = ("bench", "check", "demo", "fake", "fanout", "inspect", "proxy", "replay")
 """The commands: each is in the module of its name."""
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -12,7 +12,18 @@ import click
 
 from rtproto._address import Address, read_address
 
-__all__ = ["Address", "address", "need", "quiet", "run", "speed_option", "told_to_stop", "until"]
+__all__ = [
+    "Address",
+    "address",
+    "listening",
+    "need",
+    "quiet",
+    "run",
+    "speed_option",
+    "told_to_stop",
+    "unless",
+    "until",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -81,3 +92,24 @@ async def until(stop: asyncio.Event) -> None:
     """Wait for that."""
     with suppress(asyncio.CancelledError):
         await stop.wait()
+
+
+@contextmanager
+def listening() -> Generator[None]:
+    """An address that cannot be had, or a name that is none, is told in a line."""
+    try:
+        yield
+    except (OSError, UnicodeError) as refusal:
+        why = getattr(refusal, "strerror", None) or refusal
+        raise click.ClickException(f"cannot listen: {why}") from None
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end, or until it is told to stop."""
+    tasks = (asyncio.create_task(work), asyncio.create_task(stop.wait()))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    done, _ = await asyncio.gather(*tasks, return_exceptions=True)
+    if isinstance(done, Exception):
+        raise done

@@ -5,8 +5,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from rtproto.cli._serving import need, told_to_stop, until
+from rtproto.cli._serving import listening, need, told_to_stop, unless, until
 
 if TYPE_CHECKING:
     from rtproto.services.proxy import Proxy, Snapshot
     from rtproto.services.proxy.config import Config, Entry
     from rtproto.services.proxy.workers import Post
 
-__all__ = ["proxy", "serve"]
+__all__ = ["proxy", "serve", "tell_token"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LOGGER = logging.getLogger("rtproto.proxy")
@@ -162,7 +162,7 @@ def proxy(*, path: Path | None, check_config: bool, new_token: str | None, **opt
     """
     need("rtproto.services.proxy", "services")
     if new_token is not None:
-        _tell_token(new_token)
+        tell_token(new_token)
         return
     config = _loaded(path, options)
     if check_config:
@@ -185,7 +185,12 @@ def _summary(config: "Config") -> str:
     return "\n".join(("all is well", *(f"{name + ':':<10}{what}" for name, what in rows.items())))
 
 
-def _tell_token(name: str) -> None:
+def tell_token(name: str, *rights: str) -> None:
+    """Make a token: its line for the file of tokens, with what else stands there, and the token itself.
+
+    Raises:
+        click.UsageError: the name is none.
+    """
     from rtproto.services.proxy.admission import Admission, hash_token, new_token  # noqa: PLC0415 - the extra
 
     token = new_token()
@@ -194,7 +199,7 @@ def _tell_token(name: str) -> None:
     except ValueError:
         raise click.UsageError("--new-token: a name is of letters, digits and . _ @ -, up to 64") from None
     click.echo(f"the token of {name}, which nobody can tell again: {token}", err=True)
-    click.echo(f"{name}:{hash_token(token)}")
+    click.echo(" ".join((f"{name}:{hash_token(token)}", *rights)))
 
 
 def _loaded(path: Path | None, options: Mapping[str, Any]) -> "Config":
@@ -260,14 +265,14 @@ async def serve(config: "Config", post: "Post | None" = None) -> bool:
         ask = _Asked(proxy.counts.snapshot, lambda: proxy.is_ready)
         if post is not None:  # first, so that it tells of the last session too
             await stack.enter_async_context(reporting(post, *ask, stop.set))
-        with _listening():
+        with listening():
             await stack.enter_async_context(proxy)
         if post is None:
             await _announce(config, proxy.port, ask, stack)
         gc.freeze()  # what is here now stays: the collector need not look at it again
         await until(stop)
         _LOGGER.info("draining", extra={"fields": {"sessions": proxy.counts.sessions_open}})
-        await _unless(told_to_stop(), proxy.drain(config.drain_seconds))
+        await unless(told_to_stop(), proxy.drain(config.drain_seconds))
     if post is not None:  # A parent in a hurry must not kill what ends by itself.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -283,13 +288,13 @@ async def _lead(config: "Config") -> bool:
     command = [sys.executable, "-m", "rtproto", *sys.argv[1:]]
     workers = Workers(config.workers, command, host=host, port=port, drain_seconds=config.drain_seconds)
     async with AsyncExitStack() as outer, AsyncExitStack() as stack:
-        with _listening():
+        with listening():
             await stack.enter_async_context(workers)
-        await _unless(stop, workers.ready())
+        await unless(stop, workers.ready())
         if not stop.is_set():
             await _announce(config, workers.port, _Asked(workers.snapshot, lambda: workers.is_ready), outer)
         await until(stop)
-        await _unless(told_to_stop(), stack.aclose())
+        await unless(told_to_stop(), stack.aclose())
     return workers.is_clean
 
 
@@ -339,36 +344,18 @@ def _entry(config: "Config", post: "Post | None") -> "Entry":
 
 async def _announce(config: "Config", port: int, ask: _Asked, stack: AsyncExitStack) -> None:
     """Say where it is, and answer there how it is."""
-    from rtproto.services.proxy.metrics import MetricsServer  # noqa: PLC0415 - as above
+    from rtproto.services.metrics import MetricsServer  # noqa: PLC0415 - as above
+    from rtproto.services.proxy import exposition  # noqa: PLC0415 - as above
 
     if config.metrics.host_and_port is not None:
         host, at = config.metrics.host_and_port
-        metrics = MetricsServer(*ask, host=host, port=at)
-        with _listening():
+        metrics = MetricsServer(
+            lambda accept: exposition(ask.snapshot(), accept), ask.is_ready, host=host, port=at
+        )
+        with listening():
             await stack.enter_async_context(metrics)
         click.echo(f"metrics on {metrics.url}")
     host, _ = config.listen.host_and_port
     where = f"{f'[{host}]' if ':' in host else host}:{port}/v1"
     s = "" if config.listen.tls_certificate is None else "s"
     click.echo(f"listening on ws{s}://{where}/realtime\nbase URL for the OpenAI SDK: http{s}://{where}")
-
-
-@contextmanager
-def _listening() -> Generator[None]:
-    """An address that cannot be had, or a name that is none, is told in a line."""
-    try:
-        yield
-    except (OSError, UnicodeError) as refusal:
-        why = getattr(refusal, "strerror", None) or refusal
-        raise click.ClickException(f"cannot listen: {why}") from None
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do it to its end, or until it is told to stop."""
-    tasks = (asyncio.create_task(work), asyncio.create_task(stop.wait()))
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    done, _ = await asyncio.gather(*tasks, return_exceptions=True)
-    if isinstance(done, Exception):
-        raise done

@@ -221,6 +221,22 @@ def test_a_session_that_may_not_be_spoken_to_is_not(runner: asyncio.Runner) -> N
     runner.run(run())
 
 
+def test_a_name_that_is_taken_is_waited_for(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        async def serve(service: Raw) -> None:
+            await service.closed()
+
+        async with Service(m=serve) as service, LocalBus() as bus:
+            theirs = bus.begin("main")
+            async with Source(bus, "main", Upstream(url=service.url, key="k"), OPENING).running():
+                await until(lambda: len(service.requests) == 2)
+                assert bus.find("main") is theirs
+                theirs.end("enough")
+                assert await found(bus) is not theirs
+
+    runner.run(run())
+
+
 def test_leaving_says_goodbye_to_both(runner: asyncio.Runner) -> None:
     async def run() -> None:
         codes: list[int] = []

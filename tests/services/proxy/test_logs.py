@@ -169,6 +169,12 @@ class Odd:
         return SECRET
 
 
+def test_a_librarys_logger_with_a_level_of_its_own_tells_no_more(lines: Lines) -> None:
+    logging.getLogger("picows.rtproto.17").info("New connection accepted: 192.0.2.7")
+    logging.getLogger("rtproto.proxy").info("heard")
+    assert [line["event"] for line in lines.all()] == ["heard"]
+
+
 def test_what_is_no_json_is_told_by_its_type(lines: Lines) -> None:
     LOGGER.info("odd", extra={"fields": {"one": Odd(), "two": [Odd(), float("nan")], Odd(): 3}})
     line = lines.one()

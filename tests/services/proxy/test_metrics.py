@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rtproto import __version__
 from rtproto._sockets import new_loop
+from rtproto.services.metrics import MetricsServer
 from rtproto.services.proxy.counts import BUCKETS, Counts, Snapshot
-from rtproto.services.proxy.metrics import MetricsServer, exposition
+from rtproto.services.proxy.metrics import exposition
 
 SECONDS = 20
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -243,11 +244,14 @@ class Served:
         self.counts = Counts()
         self.is_ready = True
 
+    def _exposition(self, accept: str | None) -> tuple[bytes, str]:
+        return exposition(self.counts.snapshot(), accept)
+
     def ask(self, path: str, method: str = "GET", **headers: str) -> list[Answer]:
         """In each of the event loops that there are."""
 
         async def asked() -> Answer:
-            async with MetricsServer(self.counts.snapshot, lambda: self.is_ready) as server:
+            async with MetricsServer(self._exposition, lambda: self.is_ready) as server:
                 assert server.url == f"http://127.0.0.1:{server.port}/metrics"
                 return await asyncio.to_thread(Answer, server.port, path, headers, method)
 
@@ -301,15 +305,19 @@ def test_nobody_comes_in_by_a_websocket() -> None:
     assert {answer.status for answer in Served().ask("/metrics", **headers)} == {200}
 
 
+def nothing(_: str | None) -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
 def test_an_address_that_is_taken_is_told() -> None:
     async def twice() -> None:
-        async with MetricsServer(Snapshot, bool) as one:
+        async with MetricsServer(nothing, bool) as one:
             with pytest.raises(OSError, match="in use"):
-                async with MetricsServer(Snapshot, bool, port=one.port):
+                async with MetricsServer(nothing, bool, port=one.port):
                     pass
 
     asyncio.run(twice())
 
 
 def test_an_address_with_colons_is_told_in_brackets() -> None:
-    assert MetricsServer(Snapshot, bool, host="::1", port=9000).url == "http://[::1]:9000/metrics"
+    assert MetricsServer(nothing, bool, host="::1", port=9000).url == "http://[::1]:9000/metrics"

@@ -145,6 +145,10 @@ class Fanout:
         """Where the page is."""
         return f"{'https' if self._tls else 'http'}://{self._address()}/"
 
+    def listeners(self) -> list[Listener]:
+        """Who listens here, to whatever session."""
+        return [ear.listener for ear in self._ears if ear.listener is not None]
+
     def url(self, session: str) -> str:
         """Where a session is listened to; ``?events=`` and ``?shape=`` say how."""
         return f"{'wss' if self._tls else 'ws'}://{self._address()}/listen/{session}"

@@ -70,7 +70,7 @@ class Source:
             service = _Service(self._bus, self.name, can_be_spoken_to=self._can_be_spoken_to)
             try:
                 await self._connect(service)
-                pause = _SHORTEST
+                pause = _SHORTEST if service.has_room else pause
                 await service.gone()
             except (OSError, HandshakeError, TimeoutError) as refusal:
                 self._failed(refusal)
@@ -108,9 +108,19 @@ class _Service(Connection):
         self._came: list[bytes] = []
         self._room: Room | None = None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there was no other session of that name."""
+        return self._room is not None
+
     def opened(self) -> None:
         say: Say | None = self._say if self._can_be_spoken_to else None
-        self._room = self._bus.begin(self._name, say)
+        try:
+            self._room = self._bus.begin(self._name, say)
+        except ValueError:  # as a proxy's client may call its own
+            _LOGGER.warning("there is such a session", extra={"fields": {"session": self._name}})
+            self.close(1000)
+            return
         _LOGGER.info("session opened", extra={"fields": {"session": self._name}})
 
     def on_ws_frame(self, transport: Transport, frame: Frame) -> None:

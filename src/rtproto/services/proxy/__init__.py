@@ -11,7 +11,7 @@ from rtproto.services.proxy.filters import AllowTypes, DenyTypes
 from rtproto.services.proxy.guarding import Guard
 from rtproto.services.proxy.ledger import Usage, UsageLedger
 from rtproto.services.proxy.limits import Limits
-from rtproto.services.proxy.metrics import MetricsServer, exposition
+from rtproto.services.proxy.metrics import exposition
 from rtproto.services.proxy.model import ModelLock
 from rtproto.services.proxy.opening import Opening, Refused, Surface
 from rtproto.services.proxy.policy import ALL, Outcome, Pipeline, Policy, Sent, Session, Shell
@@ -29,7 +29,6 @@ __all__ = [
     "DenyTypes",
     "Guard",
     "Limits",
-    "MetricsServer",
     "ModelLock",
     "Opening",
     "Outcome",

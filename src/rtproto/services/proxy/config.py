@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
-from ipaddress import ip_address
 from math import inf, isfinite
 from pathlib import Path
 from traceback import extract_tb
@@ -23,7 +22,7 @@ from typing import Any, Literal, cast
 import msgspec
 from msgspec.inspect import LiteralType, StructType, Type, UnionType, VarTupleType, type_info
 
-from rtproto._address import Address, read_address
+from rtproto._address import Address, is_this_machine, read_address
 from rtproto.services.proxy.admission import Admission, read_tokens
 from rtproto.services.proxy.fields import SessionFields
 from rtproto.services.proxy.filters import AllowTypes, DenyTypes
@@ -78,13 +77,6 @@ def _at(place: str, file: Path | None = None) -> Generator[None]:
         raise InvalidConfig(f"{place}: {refusal.strerror or 'cannot be read'}{where}") from None
     except ValueError as wrong:
         raise InvalidConfig(f"{place}: {wrong}".replace("=True", " = true")) from None
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -504,7 +496,7 @@ class Config(_Section, frozen=True):
             )
         is_ours = not (self.upstream.is_fake or self.upstream.pass_key)
         host, _ = self.listen.host_and_port
-        if is_ours and not has_tokens and not self.entry.anyone and not _is_this_machine(host):
+        if is_ours and not has_tokens and not self.entry.anyone and not is_this_machine(host):
             raise InvalidConfig(
                 "entry: other machines may use the key: tokens_file is needed, or anyone = true"
             )

@@ -50,6 +50,10 @@ def setup(level: str = "info", stream: TextIO | None = None) -> None:
 class _Lines(logging.StreamHandler[TextIO]):
     """Writes records as lines of JSON."""
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Of a library only what complains: its own loggers may have a level of their own."""
+        return record.levelno >= logging.WARNING or record.name.partition(".")[0] == _OURS
+
     def format(self, record: logging.LogRecord) -> str:
         try:
             return _as_line(record)
