@@ -156,6 +156,7 @@ def test_who_comes_before_it_is_known_what_was_waits_for_it() -> None:
 def test_what_a_bus_lost_is_told_to_all() -> None:
     room = a_room()
     ears = [Ear().join(room), Ear(0).join(room)]
+    reader = Ear().join(room, Asked(frozenset({"session", "transcript"})))
     room.publish([first := control()])
     room.tell_lost(Lost(2, 13_000, 200.0, 0))
     room.publish([last := control()])
@@ -168,18 +169,23 @@ def test_what_a_bus_lost_is_told_to_all() -> None:
         assert ear.heard == [first, last]
     assert room.counts.bus_lost == {"audio": 2, "control": 0}
     assert room.counts.lags == 2
+    assert reader.lags == []
+    room.tell_lost(Lost(0, 0, 0.0, 1))
+    assert len(reader.lags) == 1
+    assert room.counts.lags == 5
 
 
 def test_after_a_loss_of_control_all_begin_anew() -> None:
     room = a_room()
     quick, slow = Ear().join(room), Ear(0).join(room)
     room.publish([before := control(), audio(), audio()])
-    room.restart([was := created()], Lost(1, 6_600, 100.0, 3))
+    room.restart([was := created()], Lost(1, 6_600, 100.0, 3), omitted=7)
     room.publish([after := control()])
     for ear in (quick, slow):
         ear.read_all()
         assert ear.live == [after]
         assert ear.heard[-2:] == [was, after]
+        assert [notice.omitted for notice in notices_of(ear, Snapshot)] == [0, 7]
         assert [lag.control_events for lag in ear.lags if lag.cause == "bus"] == [3]
         names = [type(notice).__name__ for notice in ear.notices]
         assert names.index("Lag") < len(names) - 1 - names[::-1].index("Snapshot")

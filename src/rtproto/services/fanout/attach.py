@@ -63,7 +63,7 @@ class Broadcast(Policy):
             check_name(name)
         except ValueError as wrong:
             raise Refused(400, str(wrong)) from None
-        if self._bus.find(name) is not None:
+        if name in self._bus.names():
             raise Refused(409, "there is such a session")
         return opening.with_query(_PARAMETER, None).with_header(_HEADER, name)
 
@@ -119,7 +119,7 @@ class _Attached:
 
     def _begun(self, first: bytes) -> Room:
         name = self._name or _id(first)
-        if self._bus.find(name) is not None:  # another came in between
+        if name in self._bus.names():  # another came in between
             name = f"{name[:50]}-{token_hex(4)}"
         return self._bus.begin(name, self._say if self._can_be_spoken_to else None)
 

@@ -72,7 +72,7 @@ class Outlet(Protocol):
         ...
 
 
-class Place(Protocol):
+class _Place(Protocol):
     """Where a listener stands among those who hear the same."""
 
     def moved(self, listener: "Listener") -> None:
@@ -112,7 +112,7 @@ class Listener:
         """What it wants to hear."""
         self.outlet: Outlet = outlet
         """Where that goes."""
-        self.place: Place | None = None
+        self.place: _Place | None = None
         """Where it stands; ``None``: nowhere yet, or no more."""
         self.is_over: bool = False
         """Whether it gets nothing more."""

@@ -51,7 +51,7 @@ class Lag(_Notice, kw_only=True, tag="rtproto.lag"):
     audio_ms: float
     """How long they play, in milliseconds; 0 where nobody knows."""
     control_events: int
-    """How many other events. Only the bus loses any, and a snapshot follows at once. 0: none."""
+    """How many other events. Only the bus loses any, and a snapshot follows at once, or the end. 0: none."""
 
 
 class AudioHeader(_Notice, kw_only=True, tag="rtproto.audio"):

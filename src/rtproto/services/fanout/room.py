@@ -236,6 +236,7 @@ class Room:
         self._groups: dict[Asked, _Group] = {}
         self._pending: list[Listener] = []
         self._history = History(self.limits.max_items, self.limits.max_history_bytes)
+        self._omitted = 0  # before what is known here
         self._revision = 0
         self._told: tuple[int, list[Message]] = (-1, [])
         self._sound = Sound()
@@ -329,9 +330,10 @@ class Room:
         if message.family == "session" or message.name == "response.done":
             self._heard_of = None  # what is heard next has a header
 
-    def restart(self, frames: Iterable[bytes], lost: Lost | None = None) -> None:
-        """This is what was; all who listen begin anew, and are told first what was lost before."""
+    def restart(self, frames: Iterable[bytes], lost: Lost | None = None, *, omitted: int = 0) -> None:
+        """This is what was, but for what was omitted; all who listen begin anew, told first what was lost."""
         self._history.clear()
+        self._omitted = omitted
         for data in frames:
             message = Message(data)
             self._history.add(message.name, data)
@@ -342,6 +344,7 @@ class Room:
         self.is_ready = True
         told = [] if lost is None else [self._lag(lost)]
         for group in [*self._groups.values()]:
+            self.counts.lags += len(group) * len(told)
             parcels = [*told, *group.snapshot(self._revision)]
             for listener in group.listeners():
                 listener.forget()
@@ -352,16 +355,17 @@ class Room:
             self._begin(listener)
 
     def tell_lost(self, lost: Lost) -> None:
-        """The bus lost something, of audio only."""
+        """The bus lost something, and it is not known anew: of audio, those are told who listen to it."""
         parcel = self._lag(lost)
         for group in [*self._groups.values()]:
-            for listener in group.listeners():
-                listener.take([parcel])
+            if lost.control_events or "audio" in group.asked.families:
+                self.counts.lags += len(group)
+                for listener in group.listeners():
+                    listener.take([parcel])
 
     def _lag(self, lost: Lost) -> Parcel:
         self.counts.bus_lost["audio"] += lost.audio_deltas
         self.counts.bus_lost["control"] += lost.control_events
-        self.counts.lags += self.audience - len(self._pending)
         notice = Lag(event_id=new_event_id(), session=self.name, cause="bus", **lost._asdict())
         return _said(notice)
 
@@ -381,7 +385,7 @@ class Room:
     @property
     def omitted(self) -> int:
         """How much a snapshot leaves out; see :class:`Snapshot`."""
-        return self._history.omitted
+        return self._omitted + self._history.omitted
 
     def history(self) -> list[Message]:
         """What a snapshot has, for all who come before the next event."""
