@@ -58,6 +58,7 @@ def benchmarks(session: nox.Session) -> None:
     if sys.platform == "linux":
         session.run("python", "-m", "bench.load", "--quick")
         session.run("python", "-m", "bench.proxy", "--quick")
+        session.run("python", "-m", "bench.fanout", "--quick")
 
 
 @nox.session(default=False)

@@ -18,21 +18,47 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect, ws_c
 from rtproto import Event, client, encode, server
 from rtproto._sockets import new_loop
 
-__all__ = ["BURSTS", "SIZES", "Cost", "Delays", "Late", "Pace", "Side", "cost", "delays", "idle", "pace"]
+__all__ = [
+    "ADDRESS",
+    "BURSTS",
+    "CYCLE",
+    "GIVE_UP",
+    "REST",
+    "SIZES",
+    "Cost",
+    "Delays",
+    "Kind",
+    "Late",
+    "Load",
+    "Pace",
+    "Side",
+    "cost",
+    "cuts",
+    "delays",
+    "idle",
+    "kilobytes",
+    "pace",
+    "ran_for",
+    "run_alone",
+    "until",
+]
 
 T = TypeVar("T")
 
-_GIVE_UP = 10.0  # seconds
-_CYCLE = 40  # different messages; every burst divides it
+GIVE_UP = 10.0
+"""Seconds."""
+CYCLE = 40
+"""Different messages; every burst divides it."""
 _NUMBER, _STAMP = 8, 18  # digits
 _BLANK = "0" * (_NUMBER + _STAMP)
-_ADDRESS = {
+ADDRESS = {
     "event_id": f"event_{_BLANK}",
     "response_id": "resp_BcDeFgHiJkLmNoPqRsTuV",
     "item_id": "item_BcDeFgHiJkLmNoPqRsTuV",
     "output_index": 0,
     "content_index": 0,
 }
+"""Of the service's events."""
 _TENTH = bytes(at * 7919 % 251 for at in range(4800))  # of a second: 24 kHz, 16 bit
 
 Late: TypeAlias = tuple[float, float]
@@ -52,7 +78,7 @@ class Side(NamedTuple):
 # What is sent ---------------------------------------------------------------------------------
 
 
-class _Kind:
+class Kind:
     """Events that differ in their ``event_id`` only, which has a number and a time."""
 
     def __init__(self, event: Event) -> None:
@@ -60,6 +86,7 @@ class _Kind:
         self._size = len(self._head) + len(_BLANK) + len(self._tail)
 
     def written(self, number: int, stamp: int) -> bytes:
+        """One of them."""
         return b"%b%08d%018d%b" % (self._head, number, stamp, self._tail)
 
     def read(self, data: bytes) -> tuple[int, int]:
@@ -71,30 +98,30 @@ class _Kind:
         return int(data[begin:middle]), int(data[middle : middle + _STAMP])
 
 
-def _text(size: int) -> _Kind:
+def _text(size: int) -> Kind:
     """A word of a transcript, as long as told: the service, too, pads it by ``obfuscation``."""
-    event = server.ResponseOutputAudioTranscriptDelta(**_ADDRESS, delta=" word", obfuscation="")
+    event = server.ResponseOutputAudioTranscriptDelta(**ADDRESS, delta=" word", obfuscation="")
     padding = "x" * (size - len(encode(event)))
-    return _Kind(server.ResponseOutputAudioTranscriptDelta(**_ADDRESS, delta=" word", obfuscation=padding))
+    return Kind(server.ResponseOutputAudioTranscriptDelta(**ADDRESS, delta=" word", obfuscation=padding))
 
 
 _WORD = _text(271)
-_AUDIO = _Kind(server.ResponseOutputAudioDelta(**_ADDRESS, delta=_TENTH))
-_APPEND = _Kind(client.InputAudioBufferAppend(event_id=_ADDRESS["event_id"], audio=_TENTH))
+_AUDIO = Kind(server.ResponseOutputAudioDelta(**ADDRESS, delta=_TENTH))
+_APPEND = Kind(client.InputAudioBufferAppend(event_id=ADDRESS["event_id"], audio=_TENTH))
 SIZES = {"271 B": _WORD, "6.6 kB": _AUDIO}
 """The service's messages by size: a word, and a tenth of a second of audio."""
 BURSTS = (1, 4, 10)
 """How many messages a session has at once."""
 
 
-class _Load:
+class Load:
     """A cycle of messages, and the same as a socket has them, so many at once."""
 
     def __init__(self, size: str, burst: int) -> None:
-        self.messages = [SIZES[size].written(number, 0) for number in range(_CYCLE)]
+        self.messages = [SIZES[size].written(number, 0) for number in range(CYCLE)]
         framed = [b"\x81\x7e%b%b" % (len(data).to_bytes(2, "big"), data) for data in self.messages]
         self.burst = burst
-        self.bursts = [b"".join(framed[begin : begin + burst]) for begin in range(0, _CYCLE, burst)]
+        self.bursts = [b"".join(framed[begin : begin + burst]) for begin in range(0, CYCLE, burst)]
 
 
 # Sessions -------------------------------------------------------------------------------------
@@ -147,28 +174,30 @@ class _Sessions(Generic[C, S]):
         url = f"ws://127.0.0.1:{side.port}/v1/realtime?model=gpt-realtime"
         headers = {"Authorization": "Bearer sk-any"}
         try:
-            async with asyncio.timeout(_GIVE_UP):
+            async with asyncio.timeout(GIVE_UP):
                 _, end = await ws_connect(self._client_end, url, extra_headers=headers)
                 return end, await self._arrivals.get()
         except TimeoutError:
-            raise TimeoutError(f"{side.name}: the service is not called within {_GIVE_UP:g} s") from None
+            raise TimeoutError(f"{side.name}: the service is not called within {GIVE_UP:g} s") from None
 
     async def close(self, sessions: Sequence[tuple[C, S]]) -> None:
         for one, other in sessions:
             one.transport.disconnect()
             other.transport.disconnect()
-        await _until(lambda: all(one.is_over and other.is_over for one, other in sessions), "close")
+        await until(lambda: all(one.is_over and other.is_over for one, other in sessions), "close")
 
 
-async def _until(is_so: Callable[[], bool], what: str) -> None:
+async def until(is_so: Callable[[], bool], what: str, seconds: float = GIVE_UP) -> None:
+    """Wait for something; if it takes too long, raise ``TimeoutError``."""
     begun = perf_counter()
     while not is_so():
-        if perf_counter() - begun > _GIVE_UP:
-            raise TimeoutError(f"no {what} within {_GIVE_UP:g} s")
+        if perf_counter() - begun > seconds:
+            raise TimeoutError(f"no {what} within {seconds:g} s")
         await asyncio.sleep(0.002)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_alone(work: Coroutine[Any, Any, T]) -> T:
+    """What some work gives, in an event loop of its own and without the garbage collector."""
     gc.collect()
     gc.disable()  # it would be the proxy that is late
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -178,7 +207,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 # What a process takes -------------------------------------------------------------------------
 
 
-def _ran(process: int) -> int:
+def ran_for(process: int) -> int:
     """For how many ns all threads of a process ran; exact when it rests. 0: there is no process."""
     if not process:
         return 0
@@ -186,7 +215,7 @@ def _ran(process: int) -> int:
     return sum(int((thread / "schedstat").read_text("ascii").split()[0]) for thread in threads)
 
 
-def _kilobytes(process: int) -> int:
+def kilobytes(process: int) -> int:
     """What a process has in memory; pages that it shares are shared out."""
     rollup = Path(f"/proc/{process}/smaps_rollup").read_text("ascii")
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
@@ -194,13 +223,14 @@ def _kilobytes(process: int) -> int:
 
 # What a message costs -------------------------------------------------------------------------
 
-_REST = 0.005  # seconds until a process that has nothing to do sleeps
+REST = 0.005
+"""Seconds until a process that has nothing to do sleeps."""
 
 
 class _Reader(_End):
     """A client that has the service send the next burst when the last is there."""
 
-    def begin(self, load: _Load, write: Callable[[bytes], None]) -> None:
+    def begin(self, load: Load, write: Callable[[bytes], None]) -> None:
         self._load, self._write = load, write
         self.got = self.sent = self.wrong = 0
         self.is_on = True
@@ -209,14 +239,14 @@ class _Reader(_End):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - picows's
         if frame.msg_type is not WSMsgType.TEXT:
             return
-        self.wrong += frame.get_payload_as_bytes() != self._load.messages[self.got % _CYCLE]
+        self.wrong += frame.get_payload_as_bytes() != self._load.messages[self.got % CYCLE]
         self.got += 1
         if self.is_on and self.got == self.sent:
             self._more()
 
     def _more(self) -> None:
         burst = self._load.burst
-        self._write(self._load.bursts[self.sent % _CYCLE // burst])
+        self._write(self._load.bursts[self.sent % CYCLE // burst])
         self.sent += burst
 
 
@@ -236,12 +266,12 @@ class Cost(msgspec.Struct, frozen=True):
 
 def cost(sides: Sequence[Side], port: int, sessions: int, rounds: int, seconds: float) -> list[Cost]:
     """Every side at every size and burst, by turns; a message that is lost raises ``TimeoutError``."""
-    return _run(_cost(sides, port, sessions, rounds, seconds))
+    return run_alone(_cost(sides, port, sessions, rounds, seconds))
 
 
 async def _cost(sides: Sequence[Side], port: int, sessions: int, rounds: int, seconds: float) -> list[Cost]:
     world = _Sessions(_Reader, _End)
-    shapes = [(size, burst, _Load(size, burst)) for size in SIZES for burst in BURSTS]
+    shapes = [(size, burst, Load(size, burst)) for size in SIZES for burst in BURSTS]
     costs = list[Cost]()
     async with world.served(port):
         opened = {side: await world.opened(side, sessions) for side in sides}
@@ -260,19 +290,19 @@ async def _cost(sides: Sequence[Side], port: int, sessions: int, rounds: int, se
 
 
 async def _round(
-    side: Side, pairs: Sequence[tuple[_Reader, _End]], load: _Load, seconds: float
+    side: Side, pairs: Sequence[tuple[_Reader, _End]], load: Load, seconds: float
 ) -> tuple[float, float, int]:
     """From rest to rest: whatever was sent has come, and everything it took is in."""
-    ran, begun = _ran(side.process), perf_counter()
+    ran, begun = ran_for(side.process), perf_counter()
     for reader, service in pairs:
         reader.begin(load, service.transport.underlying_transport.write)
     await asyncio.sleep(seconds)
     for reader, _ in pairs:
         reader.is_on = False
-    await _until(lambda: all(reader.got == reader.sent for reader, _ in pairs), f"end by {side.name}")
+    await until(lambda: all(reader.got == reader.sent for reader, _ in pairs), f"end by {side.name}")
     took = perf_counter() - begun
-    await asyncio.sleep(_REST)
-    spent = _ran(side.process) - ran
+    await asyncio.sleep(REST)
+    spent = ran_for(side.process) - ran
     messages = sum(reader.got for reader, _ in pairs)
     return spent / messages, spent / 1e9 / took, sum(reader.wrong for reader, _ in pairs)
 
@@ -283,7 +313,7 @@ async def _round(
 class _Talker(_End):
     """An end that sends events of one kind when it is told to, and knows how late the other kind's are."""
 
-    def __init__(self, says: _Kind, hears: _Kind) -> None:
+    def __init__(self, says: Kind, hears: Kind) -> None:
         self._says, self._hears = says, hears
         self.sent = self.got = self.wrong = 0
         self.late = list[int]()
@@ -316,7 +346,8 @@ async def _in_turn(talkers: Sequence[_Talker], interval: float, seconds: float) 
     return late
 
 
-def _cuts(values: Sequence[float]) -> Late:
+def cuts(values: Sequence[float]) -> Late:
+    """Of times in ns."""
     ordered = sorted(values)
     return tuple(ordered[len(ordered) * percent // 100] / 1000 for percent in (50, 99))  # type: ignore[return-value]
 
@@ -337,7 +368,7 @@ class Delays(msgspec.Struct, frozen=True):
 
 def delays(sides: Sequence[Side], port: int, sessions: int, rounds: int, seconds: float) -> list[Delays]:
     """Every side at every size by turns, 20 frames a second to a session."""
-    return _run(_delays(sides, port, sessions, rounds, seconds))
+    return run_alone(_delays(sides, port, sessions, rounds, seconds))
 
 
 async def _delays(
@@ -346,7 +377,7 @@ async def _delays(
     found = list[Delays]()
     for size, kind in SIZES.items():
 
-        def end(kind: _Kind = kind) -> _Talker:
+        def end(kind: Kind = kind) -> _Talker:
             return _Talker(kind, kind)
 
         world = _Sessions(end, end)
@@ -362,12 +393,12 @@ async def _delays(
 
 async def _heard(pairs: Sequence[tuple[_Talker, _Talker]], seconds: float) -> tuple[Late, int]:
     await _in_turn([service for _, service in pairs], 1 / _PER_SECOND, seconds)
-    await _until(lambda: all(one.got == service.sent for one, service in pairs), "last message")
+    await until(lambda: all(one.got == service.sent for one, service in pairs), "last message")
     late = [value for one, _ in pairs for value in one.late]
     wrong = sum(one.wrong for one, _ in pairs)
     for one, _ in pairs:
         one.late.clear()
-    return _cuts(late), wrong
+    return cuts(late), wrong
 
 
 # Idle sessions --------------------------------------------------------------------------------
@@ -378,7 +409,7 @@ _SETTLE = 0.3
 
 def idle(side: Side, port: int, sessions: int) -> float:
     """By how many kB the process of a side grows with each session that only is there."""
-    return _run(_idle(side, port, sessions))
+    return run_alone(_idle(side, port, sessions))
 
 
 async def _idle(side: Side, port: int, sessions: int) -> float:
@@ -386,10 +417,10 @@ async def _idle(side: Side, port: int, sessions: int) -> float:
     async with world.served(port):
         await world.close(await world.opened(side, _FIRST))
         await asyncio.sleep(_SETTLE)
-        before = _kilobytes(side.process)
+        before = kilobytes(side.process)
         pairs = await world.opened(side, sessions)
         await asyncio.sleep(_SETTLE)
-        grown = _kilobytes(side.process) - before
+        grown = kilobytes(side.process) - before
         await world.close(pairs)
     return grown / sessions
 
@@ -423,7 +454,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 def pace(side: Side, port: int, sessions: int, seconds: float) -> Pace:
     """Ten events a second of a tenth of a second, both ways, in so many sessions."""
-    return _run(_pace(side, port, sessions, seconds))
+    return run_alone(_pace(side, port, sessions, seconds))
 
 
 async def _pace(side: Side, port: int, sessions: int, seconds: float) -> Pace:
@@ -434,16 +465,16 @@ async def _pace(side: Side, port: int, sessions: int, seconds: float) -> Pace:
         held = list[tuple[int, int]]()
 
         def sample() -> None:
-            held.append((_kilobytes(side.process) if side.process else 0, _missing(ends)))
+            held.append((kilobytes(side.process) if side.process else 0, _missing(ends)))
 
         asyncio.get_running_loop().call_later(seconds / 3, sample)
-        ran, begun = _ran(side.process), perf_counter()
+        ran, begun = ran_for(side.process), perf_counter()
         late = await _in_turn(ends, _INTERVAL, seconds)
-        share = (_ran(side.process) - ran) / 1e9 / (perf_counter() - begun)
+        share = (ran_for(side.process) - ran) / 1e9 / (perf_counter() - begun)
         sample()
         with suppress(TimeoutError):
-            await _until(lambda: not _missing(ends), "last message")
-        down, up = (_cuts([value for pair in pairs for value in pair[at].late]) for at in (0, 1))
+            await until(lambda: not _missing(ends), "last message")
+        down, up = (cuts([value for pair in pairs for value in pair[at].late]) for at in (0, 1))
         found = Pace(
             side.name,
             sum(end.sent for end in ends),
@@ -454,7 +485,7 @@ async def _pace(side: Side, port: int, sessions: int, seconds: float) -> Pace:
             share,
             (held[0][0], held[-1][0]),
             (held[0][1], held[-1][1]),
-            _cuts([1e9 * value for value in late])[1],
+            cuts([1e9 * value for value in late])[1],
         )
         await world.close(pairs)
     return found

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import struct
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
@@ -348,12 +349,19 @@ def _framer(*, is_client_side: bool) -> tuple[_Gathered, WSTransport]:
     return gathered, make(is_client_side, gathered, _LOGGER, gathered)
 
 
-_SERVER = _framer(is_client_side=False)
+class _OfThread(threading.local):
+    """What picows makes is for the thread that made it."""
+
+    def __init__(self) -> None:
+        self.framer = _framer(is_client_side=False)
+
+
+_of_thread = _OfThread()
 
 
 def framed(kind: WSMsgType, data: bytes) -> bytes:
     """A message as a server sends it, the same to every client: servers mask nothing."""
-    gathered, transport = _SERVER
+    gathered, transport = _of_thread.framer
     transport.send(kind, data)
     written = b"".join(gathered.frames)
     gathered.frames.clear()

@@ -1,5 +1,6 @@
 """Whenever somebody comes, what was and what is are all there is: no gap, nothing twice."""
 
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -75,6 +76,22 @@ def test_all_who_want_the_same_are_framed_for_once(monkeypatch: pytest.MonkeyPat
     for ear in slow:
         ear.read_all()
         assert len(ear.live) == 2
+
+
+def test_a_room_may_be_in_any_thread() -> None:
+    heard: list[list[bytes]] = []
+
+    def work() -> None:
+        room = a_room()
+        ear = Ear().join(room)
+        room.publish([control(), audio()])
+        heard.append(ear.live)
+
+    for _ in range(2):
+        thread = Thread(target=work)
+        thread.start()
+        thread.join()
+    assert [len(live) for live in heard] == [2, 2]
 
 
 def test_a_turn_is_one_write_for_each() -> None:
