@@ -744,7 +744,7 @@ def test_from_how_much_on_a_side_holds_up_the_other_is_as_it_was_said() -> None:
         ):
             await client.send(frame(TEXT, up(0)))
             await client.next()
-            (relay,) = proxy._relays
+            (relay,) = proxy._door.guests
             for side in (relay.client, relay.service):
                 _, high = side._transport.underlying_transport.get_write_buffer_limits()
                 assert high == 3 * MIB

@@ -9,7 +9,6 @@ import re
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -22,12 +21,10 @@ from rtproto._encode import to_json
 from rtproto._envelope import probe_type
 from rtproto._sockets import (
     Connection,
-    Listening,
     Outlet,
     Refusal,
     Request,
     accept,
-    listen,
     offered,
     page,
     refuse,
@@ -35,6 +32,7 @@ from rtproto._sockets import (
 from rtproto.errors import NotAnEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import server
+from rtproto.services._door import Door
 from rtproto.services.fanout.bus import Bus, LocalBus
 from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import read_families
@@ -49,7 +47,6 @@ from rtproto.types import faults
 __all__ = ["Fanout"]
 
 _LOGGER = logging.getLogger("rtproto.fanout")
-_GOING_AWAY = (1001, "going away")
 _MUTE = (1008, "this token may only listen")
 _NO_BINARY = (1003, "events are text")
 _LOOK_SECONDS = 1.0
@@ -98,19 +95,12 @@ class Fanout:
         """
         self.bus: Bus = bus or LocalBus()
         """What knows the rooms."""
-        self.is_draining: bool = False
-        """Whether no new listener is taken any more."""
         self._rights = rights or Rights()
-        self._host, self._port, self._tls, self._reuse_port = host, port, tls, reuse_port
-        self._listening: Listening | None = None
-        self._ears: set[_Ear] = set()
-        self._none_left = asyncio.Event()
-        self._none_left.set()
+        self._door: Door[_Ear] = Door(host, port, tls, reuse_port=reuse_port)
         self._sweeper: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        where = f"port {self.port}" if self._listening else "closed"
-        return f"<Fanout {where}, {len(self._ears)} listeners>"
+        return f"<Fanout {self._door!r}, {len(self._door.guests)} listeners>"
 
     # Where it is
 
@@ -127,7 +117,12 @@ class Fanout:
     @property
     def is_ready(self) -> bool:
         """Whether it is open, takes new listeners, and its bus carries."""
-        return self._listening is not None and not self.is_draining and self.bus.is_connected
+        return self._door.is_open and not self.is_draining and self.bus.is_connected
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no new listener is taken any more."""
+        return self._door.is_draining
 
     @property
     def port(self) -> int:
@@ -136,26 +131,20 @@ class Fanout:
         Raises:
             RuntimeError: it is not open.
         """
-        if self._listening is None:
-            raise RuntimeError("the hub is not open")
-        return self._listening.port
+        return self._door.port
 
     @property
     def page_url(self) -> str:
         """Where the page is."""
-        return f"{'https' if self._tls else 'http'}://{self._address()}/"
+        return self._door.url("http", "/")
 
     def listeners(self) -> list[Listener]:
         """Who listens here, to whatever session."""
-        return [ear.listener for ear in self._ears if ear.listener is not None]
+        return [ear.listener for ear in self._door.guests if ear.listener is not None]
 
     def url(self, session: str) -> str:
         """Where a session is listened to; ``?events=`` and ``?shape=`` say how."""
-        return f"{'wss' if self._tls else 'ws'}://{self._address()}/listen/{session}"
-
-    def _address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self.port}"
+        return self._door.url("ws", f"/listen/{session}")
 
     # Who comes in
 
@@ -193,8 +182,7 @@ class Fanout:
             self._rights.leave(entrant)
             raise Refused(404, "no such session")
         ear = _Ear(self, room, asked, entrant)
-        self._ears.add(ear)
-        self._none_left.clear()
+        self._door.enter(ear)
         asyncio.get_running_loop().call_soon(self._look_after, ear)
         return accept(ear, request)
 
@@ -211,11 +199,9 @@ class Fanout:
             self._forget(ear)
 
     def _forget(self, ear: "_Ear") -> None:
-        if ear in self._ears:
-            self._ears.discard(ear)
+        if ear in self._door.guests:
+            self._door.leave(ear)
             self._rights.leave(ear.entrant)
-            if not self._ears:
-                self._none_left.set()
 
     def gone(self, ear: "_Ear", code: int) -> None:
         """A listener is gone."""
@@ -230,39 +216,20 @@ class Fanout:
         Raises:
             OSError: the address cannot be had.
         """
-        if self._listening is not None:
-            raise RuntimeError("the hub is open already")
-        self.is_draining = False
-        self._listening = await listen(
-            self._enter,
-            self._host,
-            self._port,
-            self.limits.max_message_bytes,
-            tls=self._tls,
-            handshake_seconds=self.limits.handshake_seconds,
-            reuse_port=self._reuse_port,
-        )
+        await self._door.open(self._enter, self.limits.max_message_bytes, self.limits.handshake_seconds)
         self._sweeper = asyncio.create_task(self._look_after_all())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.is_draining = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            await listening.close(*_GOING_AWAY)
+        await self._door.close()
 
     async def drain(self, seconds: float) -> None:
         """Take no new listener, and wait until the last has left, for so many seconds at most."""
-        self.is_draining = True
-        if self._listening is not None:
-            self._listening.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._none_left.wait()
+        await self._door.drain(seconds)
 
     async def _look_after_all(self) -> None:
         """Ping who listens, and break off who is gone without a word."""
@@ -273,7 +240,7 @@ class Fanout:
             is_due = bool(every) and loop.time() >= due
             if is_due:
                 due = loop.time() + every
-            for ear in [*self._ears]:
+            for ear in [*self._door.guests]:
                 ear.look_after(is_due=is_due)
 
 

@@ -5,13 +5,13 @@ import logging
 import re
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from rtproto._sockets import Connection, Listening, Refusal, Request, accept, listen, offered, refuse
+from rtproto._sockets import Connection, Refusal, Request, accept, offered, refuse
+from rtproto.services._door import Door
 from rtproto.services.proxy.admission import Admission, asked, token_of
 from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
@@ -23,7 +23,6 @@ from rtproto.services.proxy.upstream import Upstream
 __all__ = ["Proxy"]
 
 _LOGGER = logging.getLogger("rtproto.proxy")
-_GOING_AWAY = (1001, "going away")
 _GOODBYE_SECONDS = 2.0
 _LOOKS_PER_TIMEOUT = 4
 _LOOK_SECONDS = 1.0
@@ -68,27 +67,25 @@ class Proxy:
         """
         self.pipeline: Pipeline = Pipeline(policies)
         """The policies, and what is counted."""
-        self.is_draining: bool = False
-        """Whether no new session is taken any more."""
         self._upstream, self._admission = upstream, admission or Admission()
         self._limits = limits or Limits()
-        self._host, self._port, self._tls, self._reuse_port = host, port, tls, reuse_port
-        self._listening: Listening | None = None
-        self._relays: set[Relay] = set()
-        self._none_left = asyncio.Event()
-        self._none_left.set()
+        self._door: Door[Relay] = Door(host, port, tls, reuse_port=reuse_port)
         self._sweeper: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        where = f"port {self.port}" if self._listening else "closed"
-        return f"<Proxy {where}, {len(self._relays)} sessions>"
+        return f"<Proxy {self._door!r}, {len(self._door.guests)} sessions>"
 
     # Where it is
 
     @property
     def is_ready(self) -> bool:
         """Whether it is open, and takes new sessions."""
-        return self._listening is not None and not self.is_draining
+        return self._door.is_open and not self.is_draining
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no new session is taken any more."""
+        return self._door.is_draining
 
     @property
     def counts(self) -> Counts:
@@ -102,23 +99,17 @@ class Proxy:
         Raises:
             RuntimeError: it is not open.
         """
-        if self._listening is None:
-            raise RuntimeError("the proxy is not open")
-        return self._listening.port
+        return self._door.port
 
     @property
     def base_url(self) -> str:
         """What the official SDK takes as ``base_url``: ``http://127.0.0.1:PORT/v1``."""
-        return f"{'https' if self._tls else 'http'}://{self._address()}/v1"
+        return self._door.url("http", "/v1")
 
     @property
     def url(self) -> str:
         """Where sessions are; a model is added as ``?model=``."""
-        return f"{'wss' if self._tls else 'ws'}://{self._address()}/v1/realtime"
-
-    def _address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self.port}"
+        return self._door.url("ws", "/v1/realtime")
 
     # Who comes in
 
@@ -150,8 +141,7 @@ class Proxy:
         except BaseException:
             self._admission.leave(name)
             raise
-        self._relays.add(relay)
-        self._none_left.clear()
+        self._door.enter(relay)
         asyncio.get_running_loop().call_soon(self._look_after, relay)
         return accept(relay.client, request)
 
@@ -185,9 +175,7 @@ class Proxy:
         self._admission.leave(relay.opening.client)
 
     def _forget(self, relay: Relay) -> None:
-        self._relays.discard(relay)
-        if not self._relays:
-            self._none_left.set()
+        self._door.leave(relay)
 
     # Open and close
 
@@ -197,44 +185,23 @@ class Proxy:
         Raises:
             OSError: the address cannot be had.
         """
-        if self._listening is not None:
-            raise RuntimeError("the proxy is open already")
-        self.is_draining = False
-        self._listening = await listen(
-            self._enter,
-            self._host,
-            self._port,
-            self._limits.max_message_bytes,
-            tls=self._tls,
-            handshake_seconds=self._limits.handshake_seconds,
-            reuse_port=self._reuse_port,
-        )
+        await self._door.open(self._enter, self._limits.max_message_bytes, self._limits.handshake_seconds)
         self._sweeper = asyncio.create_task(self._look_after_all())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.is_draining = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for relay in self._relays:
+        for relay in self._door.guests:
             relay.leave()
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            await listening.close(*_GOING_AWAY)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await self._none_left.wait()
+        await self._door.close()
+        await self._door.emptied(_GOODBYE_SECONDS)
 
     async def drain(self, seconds: float) -> None:
         """Take no new session, and wait until the last has ended, for so many seconds at most."""
-        self.is_draining = True
-        if self._listening is not None:
-            self._listening.stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._none_left.wait()
+        await self._door.drain(seconds)
 
     async def _look_after_all(self) -> None:
         """Close the sessions in which nothing has come for too long, and those that are broken."""
@@ -243,7 +210,7 @@ class Proxy:
         while True:
             await asyncio.sleep(min(limit / _LOOKS_PER_TIMEOUT, _LOOK_SECONDS) if limit else _LOOK_SECONDS)
             now = loop.time()
-            seen = {relay: _since(relay, seen.get(relay), now) for relay in self._relays}
+            seen = {relay: _since(relay, seen.get(relay), now) for relay in self._door.guests}
             for relay, (_, since) in seen.items():
                 relay.look_after()
                 if limit and now - since >= limit:
