@@ -25,14 +25,13 @@ from rtproto._sockets import (
     Refusal,
     Request,
     accept,
-    offered,
     page,
     refuse,
 )
 from rtproto.errors import NotAnEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import server
-from rtproto.services._door import Door
+from rtproto.services._door import Door, token_shown
 from rtproto.services.fanout.bus import Bus, LocalBus
 from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import read_families
@@ -40,7 +39,6 @@ from rtproto.services.fanout.limits import Limits
 from rtproto.services.fanout.listener import Asked, Listener, Shape
 from rtproto.services.fanout.rights import Entrant, Rights
 from rtproto.services.fanout.room import Room
-from rtproto.services.proxy.admission import token_of
 from rtproto.services.proxy.opening import Refused
 from rtproto.types import faults
 
@@ -164,7 +162,7 @@ class Fanout:
             return refuse(refused.status, to_json({"error": {"message": refused.reason}}))
 
     def _sessions(self, request: Request) -> list[dict[str, object]]:
-        names = self._rights.covered(_token(request), self._origin(request), self.bus.names())
+        names = self._rights.covered(token_shown(request), self._origin(request), self.bus.names())
         return [{"name": name} for name in names]
 
     def _admit(self, request: Request, path: str) -> Refusal:
@@ -176,7 +174,7 @@ class Fanout:
         if self.is_draining:
             raise Refused(503, "going away")
         asked = _asked(request)
-        entrant = self._rights.enter(_token(request), self._origin(request), name)
+        entrant = self._rights.enter(token_shown(request), self._origin(request), name)
         room = self.bus.find(name)
         if room is None:
             self._rights.leave(entrant)
@@ -342,12 +340,6 @@ def _is_address(host: str) -> bool:
         return name == "localhost" or bool(ip_address(name))
     except ValueError:
         return False
-
-
-def _token(request: Request) -> str | None:
-    query = request.path.decode("latin-1").partition("?")[2]
-    headers = request.headers
-    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)
 
 
 def _asked(request: Request) -> Asked:

@@ -10,9 +10,9 @@ from typing import Self
 
 import msgspec
 
-from rtproto._sockets import Connection, Refusal, Request, accept, offered, refuse
-from rtproto.services._door import Door
-from rtproto.services.proxy.admission import Admission, asked, token_of
+from rtproto._sockets import Connection, Refusal, Request, accept, refuse
+from rtproto.services._door import Door, token_shown
+from rtproto.services.proxy.admission import Admission, asked
 from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening, Refused
@@ -122,7 +122,7 @@ class Proxy:
             return refuse(refused.status, _error(refused))
 
     def _admit(self, request: Request) -> Refusal:
-        token = _token(request)
+        token = token_shown(request)
         if token is not None and not _VISIBLE.fullmatch(token):  # it may become a header
             raise Refused(401, "this is no token")
         opening, name = self._let_in(request, token)
@@ -228,12 +228,6 @@ def _opening(request: Request) -> Opening:
         raise Refused(400, "no such URL")
     path, _, query = target.partition("?")
     return asked(path, query, request.headers.items())
-
-
-def _token(request: Request) -> str | None:
-    query = request.path.decode("latin-1").partition("?")[2]
-    headers = request.headers
-    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)
 
 
 def _error(refused: Refused) -> bytes:
