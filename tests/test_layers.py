@@ -118,7 +118,7 @@ LAYERS = {
     "services.fanout.server": 21,
     "services.fanout": 22,
     "services.metrics": 16,
-    "services._door": 18,
+    "services._door": 16,
     "services.fanout.metrics": 20,
     "cli._talking": 26,
     "cli.fanout": 27,

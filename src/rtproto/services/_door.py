@@ -5,10 +5,9 @@ import ssl
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from rtproto._sockets import Listening, Request, Route, listen, offered
-from rtproto.services.proxy.admission import token_of
+from rtproto._sockets import Listening, Route, listen
 
-__all__ = ["Door", "token_shown"]
+__all__ = ["Door"]
 
 G = TypeVar("G")
 
@@ -104,10 +103,3 @@ class Door(Generic[G]):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._empty.wait()
-
-
-def token_shown(request: Request) -> str | None:
-    """The token that a client shows, wherever its SDK puts it; ``None``: none."""
-    query = request.path.decode("latin-1").partition("?")[2]
-    headers = request.headers
-    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)

@@ -31,7 +31,7 @@ from rtproto._sockets import (
 from rtproto.errors import NotAnEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import server
-from rtproto.services._door import Door, token_shown
+from rtproto.services._door import Door
 from rtproto.services.fanout.bus import Bus, LocalBus
 from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import read_families
@@ -39,6 +39,7 @@ from rtproto.services.fanout.limits import Limits
 from rtproto.services.fanout.listener import Asked, Listener, Shape
 from rtproto.services.fanout.rights import Entrant, Rights
 from rtproto.services.fanout.room import Room
+from rtproto.services.proxy.admission import token_shown
 from rtproto.services.proxy.opening import Refused
 from rtproto.types import faults
 

@@ -14,9 +14,19 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from rtproto._sockets import Request, offered
 from rtproto.services.proxy.opening import Opening, Refused
 
-__all__ = ["KEY_SUBPROTOCOL", "Admission", "asked", "hash_token", "new_token", "read_tokens", "token_of"]
+__all__ = [
+    "KEY_SUBPROTOCOL",
+    "Admission",
+    "asked",
+    "hash_token",
+    "new_token",
+    "read_tokens",
+    "token_of",
+    "token_shown",
+]
 
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 """What a browser, which sends no header of its own, puts before its token to make a subprotocol of it."""
@@ -179,6 +189,13 @@ def token_of(
     bearer = credentials if scheme.lower() == "bearer" else ""
     shown = (bearer, api_key or "", *offered, *asked)
     return next((token.strip() for token in shown if token.strip()), None)
+
+
+def token_shown(request: Request) -> str | None:
+    """The token that a client shows, wherever its SDK puts it; ``None``: none."""
+    query = request.path.decode("latin-1").partition("?")[2]
+    headers = request.headers
+    return token_of(headers.get("Authorization"), headers.get("api-key"), offered(request), query)
 
 
 def _can_go_on(value: str) -> bool:

@@ -11,8 +11,8 @@ from typing import Self
 import msgspec
 
 from rtproto._sockets import Connection, Refusal, Request, accept, refuse
-from rtproto.services._door import Door, token_shown
-from rtproto.services.proxy.admission import Admission, asked
+from rtproto.services._door import Door
+from rtproto.services.proxy.admission import Admission, asked, token_shown
 from rtproto.services.proxy.counts import Counts
 from rtproto.services.proxy.limits import Limits
 from rtproto.services.proxy.opening import Opening, Refused
