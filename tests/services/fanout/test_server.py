@@ -176,6 +176,21 @@ def test_a_header_comes_again_when_the_sound_may_be_another() -> None:
     hub(work, loops=LOOPS[1:])
 
 
+def test_who_comes_when_nobody_listened_is_told_of_no_audio_that_was() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        url = f"{fanout.url('main')}?events=audio&shape=pcm"
+        async with hearing(url) as client:
+            room.publish([audio(10)])
+            await client.recv()
+        await until(lambda: not room.audience)
+        room.publish([audio(10)])
+        async with hearing(url) as client:
+            room.publish([control(), error := b'{"type":"error","event_id":"e","error":{}}'])
+            assert await client.recv(decode=False) == error
+
+    hub(work, loops=LOOPS[1:])
+
+
 def test_telephony_is_heard_as_samples_of_16_bits() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
         async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as client:

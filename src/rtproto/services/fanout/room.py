@@ -321,6 +321,8 @@ class Room:
             self.counts.published["audio"] += 1
             if any(asked.shape == "pcm" and "audio" in asked.families for asked in self._groups):
                 self._read_sound(message)
+            else:
+                self._heard_of = None
             return
         self.counts.published["control"] += 1
         self._revision += 1
