@@ -359,7 +359,8 @@ def _asked(request: Request) -> Asked:
 def _page() -> tuple[bytes, str, Mapping[str, str]]:
     """The page, and what a browser is to run and to load of it: its own script and style, and this hub."""
     body = files("rtproto.services.fanout").joinpath("page.html").read_bytes()
-    hashes = {kind: b64encode(sha256(text).digest()) for kind, text in _INLINE.findall(body)}
+    read = body.replace(b"\r\n", b"\n")  # as browsers do, before they look
+    hashes = {kind: b64encode(sha256(text).digest()) for kind, text in _INLINE.findall(read)}
     own = "; ".join(f"{kind.decode()}-src 'sha256-{digest.decode()}'" for kind, digest in hashes.items())
     rest = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     policy = f"default-src 'none'; {own}; connect-src 'self'; img-src data:; {rest}"
