@@ -40,7 +40,7 @@ _TOKENS = (
 )
 _NEXT = """\
 Next:  python3 -m rtproto proxy --upstream fake:    this, for a client of yours
-       python3 -m rtproto fanout --upstream fake:   listeners, with a page to look at
+       python3 -m rtproto fanout --upstream fake:   many listeners, and a page
        python3 -m rtproto proxy --help              before a real service
        README.md                                    what else there is"""
 
