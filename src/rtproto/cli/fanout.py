@@ -63,7 +63,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--attach": {
         **_ADDRESS,
         "help": "Run a proxy there, whose sessions can be listened to: by the name that a client gives as"
-        " ?session=NAME, or by the session's id. With --tokens, its clients need one that may speak in any.",
+        " ?session=NAME, or by the session's id. With --tokens, its clients need one for all sessions that"
+        " may speak.",
     },
     "--bus": {
         "metavar": "URL",
@@ -212,7 +213,7 @@ def _wrong(option: str | None = None) -> Generator[None]:
     try:
         yield
     except (ValueError, OSError) as wrong:
-        told = getattr(wrong, "strerror", None) or wrong
+        told = f"{wrong.strerror}: {wrong.filename}" if isinstance(wrong, OSError) else wrong
         raise click.ClickException(f"{_option(option)}: {told}" if option else str(told)) from None
 
 

@@ -140,6 +140,6 @@ class MetricsServer:
             case b"/metrics":
                 return page(*self._exposition(request.headers.get("Accept")))
             case b"/healthz":
-                return page(b"ok\n") if self._is_ready() else refuse(503, b"draining\n")
+                return page(b"ok\n") if self._is_ready() else refuse(503, b"not ready\n")
             case _:
                 return refuse(404, b"no such page\n")

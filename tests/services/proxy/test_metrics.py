@@ -282,7 +282,7 @@ def test_health_is_whether_clients_may_come() -> None:
     served = Served()
     assert [(answer.status, answer.body) for answer in served.ask("/healthz")] == [(200, b"ok\n")] * 2
     served.is_ready = False
-    assert [(answer.status, answer.body) for answer in served.ask("/healthz")] == [(503, b"draining\n")] * 2
+    assert [(answer.status, answer.body) for answer in served.ask("/healthz")] == [(503, b"not ready\n")] * 2
     assert {answer.status for answer in served.ask("/metrics")} == {200}
 
 

@@ -47,15 +47,16 @@ class Lag(_Notice, kw_only=True, tag="rtproto.lag"):
     audio_deltas: int
     """How many audio deltas, each whole."""
     audio_bytes: int
-    """Their bytes, as frames."""
+    """The bytes of these events, as the service wrote them."""
     audio_ms: float
     """How long they play, in milliseconds; 0 where nobody knows."""
     control_events: int
-    """How many other events. Only the bus loses any, and a snapshot follows at once, or the end. 0: none."""
+    """How many other events, of any family; 0: none. Only the bus loses any, and then a snapshot follows at
+    once, or the end."""
 
 
 class AudioHeader(_Notice, kw_only=True, tag="rtproto.audio"):
-    """Sent to who hears PCM, before the first binary message of an item's audio."""
+    """Sent to who hears PCM, whenever the binary messages that follow are of another item than before."""
 
     response_id: Maybe[str] = UNSET
     """The response; absent in a translation."""
@@ -85,7 +86,7 @@ _decode = msgspec.json.Decoder(Notice).decode
 
 
 def read_notice(data: bytes | str) -> Notice | None:
-    """A notice of a hub; ``None``: it is an event of the service."""
+    """A notice of a hub; ``None``: it is none that this version knows, as every event of the service."""
     try:
         notice: Notice = _decode(data)
     except REFUSALS:

@@ -304,7 +304,13 @@ class Room:
     # What comes
 
     def publish(self, frames: Iterable[bytes]) -> None:
-        """The service said this, in one turn."""
+        """The service said this, in one turn.
+
+        Raises:
+            TypeError: it is one frame, where a list of them should be.
+        """
+        if isinstance(frames, bytes | str):
+            raise TypeError("publish takes frames, a list of bytes")
         messages = [Message(data) for data in frames]
         if not messages or self.is_over:
             return

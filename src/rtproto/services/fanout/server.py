@@ -46,7 +46,7 @@ from rtproto.types import faults
 __all__ = ["Fanout"]
 
 _LOGGER = logging.getLogger("rtproto.fanout")
-_MUTE = (1008, "this token may only listen")
+_MUTE = (1008, "only a token with the right may speak")
 _NO_BINARY = (1003, "events are text")
 _LOOK_SECONDS = 1.0
 _PINGS = 3
@@ -159,7 +159,7 @@ class Fanout:
         except Refused as refused:
             self.counts.refused[str(refused.status)] += 1
             fields = {"status": refused.status, "why": refused.reason}
-            _LOGGER.info("listener refused", extra={"fields": fields})
+            _LOGGER.info("request refused", extra={"fields": fields})
             return refuse(refused.status, to_json({"error": {"message": refused.reason}}))
 
     def _sessions(self, request: Request) -> list[dict[str, object]]:

@@ -242,7 +242,8 @@ class Line:
         """Once for every time that it is away."""
         if not (self._was_told or self._is_over):
             self._was_told = True
-            _LOGGER.warning("bus away", extra={"fields": {"error": error and type(error).__name__}})
+            fields = {} if error is None else {"error": type(error).__name__}
+            _LOGGER.warning("bus away", extra={"fields": fields})
 
 
 def _servers(url: str) -> list[str]:

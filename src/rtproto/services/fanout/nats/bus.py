@@ -1,6 +1,7 @@
 """A bus over NATS: who has a session says so again and again, and who is silent for too long has none."""
 
 import asyncio
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from rtproto.services.fanout.room import Room, Say
 
 __all__ = ["NatsBus"]
 
+_LOGGER = logging.getLogger("rtproto.fanout")
 _LINGER_SECONDS: Final = 10.0  # how long a session is followed that nobody listens to any more
 _SESSIONS_AT_ONCE: Final = 1000
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -148,6 +150,8 @@ class NatsBus:
             if known := epochs.get(entry.epoch):
                 known.heard = clock()
             else:
+                if epochs:
+                    _LOGGER.warning("another session has begun", extra={"fields": {"session": entry.name}})
                 self._end([*epochs.values()], "another session has begun")
                 epochs[entry.epoch] = Known(directory.hub, entry, clock())
         for entry in directory.gone:
