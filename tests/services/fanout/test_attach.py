@@ -141,6 +141,24 @@ def test_what_policies_change_and_say_is_heard_as_the_client_hears_it() -> None:
     asyncio.run(run())
 
 
+def test_nobody_speaks_to_a_service_that_does_not_read() -> None:
+    async def run() -> None:
+        async with LocalBus() as bus:
+            broadcast = Broadcast(bus, can_be_spoken_to=True)
+            talk = Talk(broadcast, target="/v1/realtime?model=m&session=x")
+            talk.session.from_upstream(CREATED)
+            await asyncio.sleep(0)
+            say = the(bus, "x").say
+            assert say is not None
+            event = b'{"type":"response.create"}'
+            assert say(event)
+            talk.shell.behind = True
+            assert not say(event)
+            assert talk.shell.upstream == [event]
+
+    asyncio.run(run())
+
+
 def test_what_came_last_is_said_before_the_end() -> None:
     async def run() -> None:
         async with LocalBus() as bus:

@@ -12,7 +12,7 @@ from rtproto.services.fanout import Limits, LocalBus, Room, Source
 from rtproto.services.fanout import source as module
 from rtproto.services.proxy import Opening, Upstream
 from tests.services.fanout.outlets import Ear, audio, control, created
-from tests.wire import SECONDS, TEXT, Raw, Service, closing, said
+from tests.wire import PING, PONG, SECONDS, TEXT, Raw, Service, closing, said
 
 LOOPS = (asyncio.new_event_loop, _sockets.new_loop)
 OPENING = Opening(path="/v1/realtime", query="model=m", subprotocols=("realtime",))
@@ -233,6 +233,59 @@ def test_a_name_that_is_taken_is_waited_for(runner: asyncio.Runner) -> None:
                 assert bus.find("main") is theirs
                 theirs.end("enough")
                 assert await found(bus) is not theirs
+
+    runner.run(run())
+
+
+def test_a_service_that_answers_no_ping_is_left(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        async def serve(service: Raw) -> None:
+            if len(services.requests) == 1:
+                await asyncio.sleep(SECONDS)
+            while (await service.next()).kind == PING:
+                await service.send(said(PONG))
+
+        async with (
+            asyncio.timeout(SECONDS),
+            Service(m=serve) as services,
+            LocalBus(Limits(ping_seconds=0.05)) as bus,
+            Source(bus, "main", Upstream(url=services.url, key="k"), OPENING).running(),
+        ):
+            ear = Ear().join(await found(bus))
+            await until(lambda: ear.closes)
+            room = await found(bus)
+            await asyncio.sleep(0.4)
+            assert bus.find("main") is room
+
+    runner.run(run())
+
+
+def test_a_session_that_is_ended_here_is_left(runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        codes: list[int] = []
+
+        async def serve(service: Raw) -> None:
+            codes.append((await service.closed())[0])
+
+        async with (
+            asyncio.timeout(SECONDS),
+            Service(m=serve) as services,
+            LocalBus(Limits(ping_seconds=0.05)) as bus,
+            Source(bus, "main", Upstream(url=services.url, key="k"), OPENING).running(),
+        ):
+            (await found(bus)).end("enough")
+            await until(lambda: codes)
+            assert codes == [1000]
+            await found(bus)
+
+    runner.run(run())
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.example"])
+def test_a_host_that_is_none_is_a_failure_as_others(host: str, runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        async with LocalBus() as bus, Source(bus, "main", Upstream(url=f"ws://{host}"), OPENING).running():
+            await until(lambda: bus.counts.upstream_failures >= 2)
 
     runner.run(run())
 

@@ -21,6 +21,8 @@ class Collected:
         """Text messages to the service."""
         self.binaries: list[tuple[Direction, bytes]] = []
         """Binary messages that went on, by where they came from."""
+        self.behind: bool = False
+        """Whether the service reads too slowly."""
         self.hurries: int = 0
         """How often it was told to hurry."""
         self.closes: list[tuple[int, str]] = []
@@ -36,6 +38,9 @@ class Collected:
 
     def binary(self, direction: Direction, data: bytes) -> None:
         self.binaries.append((direction, data))
+
+    def is_behind(self) -> bool:
+        return self.behind
 
     def hurry(self) -> None:
         self.hurries += 1

@@ -124,8 +124,10 @@ class _Attached:
         return self._bus.begin(name, self._say if self._can_be_spoken_to else None)
 
     def _say(self, data: bytes) -> bool:
+        if self._session.is_over or self._session.is_behind:
+            return False
         self._session.send_to_upstream(ClientFrame(data))
-        return not self._session.is_over
+        return True
 
     def end(self) -> None:
         """The session is over."""

@@ -25,7 +25,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_history_bytes: int = 4 * 2**20
     """The most bytes of events that a session keeps for snapshots."""
     max_message_bytes: int = 16 * 2**20
-    """The longest message taken from a service or a speaker; what is longer closes with 1009."""
+    """The longest message taken from a service."""
+    max_said_bytes: int = 2**20
+    """The longest message taken from a listener that may speak; what is longer closes with 1009."""
     max_bus_bytes: int = 8 * 2**20
     """The most that waits for a bus between machines: over half of it no audio is taken. The same again of a
     session's events waits for its snapshot, where that comes by the bus."""
@@ -41,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("ping_seconds must be a number from 0 on; 0: never")
         counts = (
             *("max_queue_bytes", "socket_bytes", "max_items", "max_history_bytes", "max_message_bytes"),
-            "max_bus_bytes",
+            *("max_said_bytes", "max_bus_bytes"),
         )
         for name in counts:
             if getattr(self, name) < 1:

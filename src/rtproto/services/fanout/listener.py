@@ -34,6 +34,11 @@ class Asked(msgspec.Struct, frozen=True):
     shape: Shape = "frames"
     """The shape of audio."""
 
+    @property
+    def is_for_samples(self) -> bool:
+        """Whether audio is to be decoded."""
+        return self.shape == "pcm" and "audio" in self.families
+
 
 class Parcel:
     """A message as it goes over the wire, to one listener or to many."""
@@ -172,7 +177,7 @@ class Listener:
 
     def end(self, parcel: Parcel, code: int, reason: str) -> None:
         """Give it a last message; it may take ``goodbye_seconds`` to come to it."""
-        if not self.is_over:
+        if not (self.is_over or self._end):
             self._end = (code, reason)
             self.outlet.close_within(self._limits.goodbye_seconds, code, reason)
             self.take([parcel])

@@ -81,6 +81,11 @@ class Rights:
         """Whether nobody needs a token."""
         return self._grants is None
 
+    @property
+    def lets_speak(self) -> bool:
+        """Whether there is anybody who may speak."""
+        return any(grant.right == "speak" for grant in (self._grants or {}).values())
+
     def enter(self, token: str | None, origin: str | None, session: str) -> Entrant:
         """Let a listener in, and count it until :meth:`leave`; ``origin``: ``None`` for the hub's own page.
 
@@ -104,10 +109,9 @@ class Rights:
         """Those of some sessions that a token is good for.
 
         Raises:
-            Refused: as :meth:`enter`.
+            Refused: it may not come in (401, 403).
         """
-        name = self._admission.enter(token, origin)
-        self._admission.leave(name)
+        name = self._admission.name_of(token, origin)
         if self._grants is None or name is None:
             return [*sessions]
         return [*filter(self._grants[name].covers, sessions)]

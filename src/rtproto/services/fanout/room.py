@@ -16,7 +16,7 @@ from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import AUDIO_DELTAS, Family, family_of
 from rtproto.services.fanout.history import History
 from rtproto.services.fanout.limits import Limits
-from rtproto.services.fanout.listener import Asked, Listener, Parcel, Shape
+from rtproto.services.fanout.listener import Asked, Listener, Parcel
 from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Notice, Snapshot
 from rtproto.services.fanout.sound import Address, Sound
 
@@ -270,12 +270,12 @@ class Room:
     def _begin(self, listener: Listener) -> None:
         group = self._groups.setdefault(listener.asked, _Group(self, listener.asked))
         group.enter(listener)
-        listener.begin([*group.snapshot(self._revision), *self._headers(listener.asked.shape)])
+        listener.begin([*group.snapshot(self._revision), *self._headers(listener.asked)])
         group.moved(listener)
 
-    def _headers(self, shape: Shape) -> list[Parcel]:
+    def _headers(self, asked: Asked) -> list[Parcel]:
         """Whose audio goes on, for who has not heard it begin."""
-        return [self._header(self._heard_of)] if shape == "pcm" and self._heard_of is not None else []
+        return [] if self._heard_of is None or not asked.is_for_samples else [self._header(self._heard_of)]
 
     def leave(self, listener: Listener) -> None:
         """It hears no more; one that has left before does no harm."""
@@ -325,7 +325,7 @@ class Room:
         if message.is_audio:
             message.milliseconds = self._sound.milliseconds(message.data)
             self.counts.published["audio"] += 1
-            if any(asked.shape == "pcm" and "audio" in asked.families for asked in self._groups):
+            if any(asked.is_for_samples for asked in self._groups):
                 self._read_sound(message)
             else:
                 self._heard_of = None
@@ -383,10 +383,14 @@ class Room:
             return
         self.is_over, self.end_code = True, code
         self.counts.sessions -= 1
-        parcel = _said(Ended(event_id=new_event_id(), session=self.name, reason=reason))
+        parcel = self.said_last(reason)
         for listener in self.listeners():
             listener.end(parcel, code, reason)
         self.on_end(reason)
+
+    def said_last(self, reason: str) -> Parcel:
+        """What a listener is told when no more comes."""
+        return _said(Ended(event_id=new_event_id(), session=self.name, reason=reason))
 
     # What was
 
@@ -399,7 +403,9 @@ class Room:
         """What a snapshot has, for all who come before the next event."""
         if self._told[0] != self._revision:
             begun = perf_counter()
-            self._told = (self._revision, [*map(Message, self._history.frames())])
+            known = {message.data: message for message in self._told[1]}  # and framed already
+            told = [known.get(data) or Message(data) for data in self._history.frames()]
+            self._told = (self._revision, told)
             self.counts.snapshots += 1
             self.counts.snapshot_seconds += perf_counter() - begun
         return self._told[1]

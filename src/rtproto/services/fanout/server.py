@@ -20,11 +20,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from rtproto._encode import to_json
 from rtproto._envelope import probe_type
 from rtproto._sockets import (
+    TEXT,
     Connection,
     Outlet,
     Refusal,
     Request,
     accept,
+    framed,
     page,
     refuse,
 )
@@ -36,7 +38,7 @@ from rtproto.services.fanout.bus import Bus, LocalBus
 from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.families import read_families
 from rtproto.services.fanout.limits import Limits
-from rtproto.services.fanout.listener import Asked, Listener, Shape
+from rtproto.services.fanout.listener import Asked, Listener, Parcel, Shape
 from rtproto.services.fanout.rights import Entrant, Rights
 from rtproto.services.fanout.room import Room
 from rtproto.services.proxy.admission import token_shown
@@ -48,6 +50,9 @@ __all__ = ["Fanout"]
 _LOGGER = logging.getLogger("rtproto.fanout")
 _MUTE = (1008, "only a token with the right may speak")
 _NO_BINARY = (1003, "events are text")
+_GOING_AWAY = (1001, "going away")
+_LONGEST_UNHEARD = 4096  # bytes of a message, where nobody may say any
+_GOODBYE_SECONDS = 1.0  # for an answer to a goodbye
 _LOOK_SECONDS = 1.0
 _PINGS = 3
 _SHAPES: Final = frozenset(get_args(Shape))
@@ -163,6 +168,8 @@ class Fanout:
             return refuse(refused.status, to_json({"error": {"message": refused.reason}}))
 
     def _sessions(self, request: Request) -> list[dict[str, object]]:
+        if self._rights.is_open and not _is_address(request.headers.get("Host", "")):
+            raise Refused(403, "without tokens, ask by an address")  # a name that leads here may be anybody's
         names = self._rights.covered(token_shown(request), self._origin(request), self.bus.names())
         return [{"name": name} for name in names]
 
@@ -215,7 +222,8 @@ class Fanout:
         Raises:
             OSError: the address cannot be had.
         """
-        await self._door.open(self._enter, self.limits.max_message_bytes, self.limits.handshake_seconds)
+        longest = self.limits.max_said_bytes if self._rights.lets_speak else _LONGEST_UNHEARD
+        await self._door.open(self._enter, longest, self.limits.handshake_seconds)
         self._sweeper = asyncio.create_task(self._look_after_all())
         return self
 
@@ -224,6 +232,10 @@ class Fanout:
     ) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._door.is_draining = True
+        for ear in [*self._door.guests]:
+            ear.end(*_GOING_AWAY)
+        await self._door.emptied(self.limits.goodbye_seconds + _GOODBYE_SECONDS)
         await self._door.close()
 
     async def drain(self, seconds: float) -> None:
@@ -246,14 +258,15 @@ class Fanout:
 class _Ear(Outlet):
     """A listener's connection."""
 
-    __slots__ = ("_asked", "_cut", "_hub", "_pings", "_room", "entrant", "listener")
+    __slots__ = ("_asked", "_cut", "_hub", "_ping", "_pings", "_room", "entrant", "listener")
 
     def __init__(self, hub: Fanout, room: Room, asked: Asked, entrant: Entrant) -> None:
-        super().__init__(hub.limits.max_message_bytes)
+        super().__init__(hub.limits.max_said_bytes if entrant.may_speak else _LONGEST_UNHEARD)
         self.entrant: Entrant = entrant
         self.listener: Listener | None = None
         self._hub, self._room, self._asked = hub, room, asked
         self._pings = 0
+        self._ping: bytes | None = None  # to be answered
         self._cut: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
@@ -291,7 +304,15 @@ class _Ear(Outlet):
         return None if self._room.say(data) else _fault("overloaded", "The service does not listen now.")
 
     def _tell(self, fault: faults.Error) -> None:
-        self.send(to_json(server.Error(event_id=new_event_id(), error=fault)))
+        if self.listener is not None:  # behind what waits, and within its bounds
+            event = server.Error(event_id=new_event_id(), error=fault)
+            self.listener.take([Parcel(framed(TEXT, to_json(event)))])
+
+    def ping(self, data: bytes) -> None:
+        if self.is_paused:  # the last one is answered when it reads (RFC 6455 §5.5.3): nothing piles up
+            self._ping = data
+        else:
+            super().ping(data)
 
     def pong(self, data: bytes) -> None:  # noqa: ARG002 - they are all alike
         self._pings = 0
@@ -304,12 +325,28 @@ class _Ear(Outlet):
 
     def writable(self) -> None:
         self._pings = 0  # it reads
+        ping, self._ping = self._ping, None
+        if self.is_broken:
+            self.left()
+        elif ping is not None:
+            super().ping(ping)
         if self.listener is not None:
             self.listener.writable()
 
     def close_within(self, seconds: float, code: int, reason: str) -> None:
         """Say goodbye at the latest in so many seconds."""
-        self._cut = asyncio.get_running_loop().call_later(seconds, self.close, code, reason)
+        self._cut = asyncio.get_running_loop().call_later(seconds, self._close_now, code, reason)
+
+    def _close_now(self, code: int, reason: str) -> None:
+        self.close_seconds = _GOODBYE_SECONDS
+        self.close(code, reason)
+
+    def end(self, code: int, reason: str) -> None:
+        """Tell it that no more comes, when it has read what waits."""
+        if self.listener is None:
+            self.close(code, reason)
+        else:
+            self.listener.end(self._room.said_last(reason), code, reason)
 
     def left(self) -> None:
         if self.listener is not None:

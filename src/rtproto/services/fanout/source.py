@@ -15,6 +15,8 @@ __all__ = ["Source"]
 
 _LOGGER = logging.getLogger("rtproto.fanout")
 _SHORTEST, _LONGEST = 1.0, 30.0  # seconds between two attempts
+_PINGS = 3  # without an answer
+_REFUSALS = (OSError, HandshakeError, TimeoutError, UnicodeError)  # the last: a host that is none
 _MOST_WAITING = 2**20  # bytes of speakers that the service has not taken
 
 
@@ -65,20 +67,32 @@ class Source:
 
     async def run(self) -> None:
         """Hold the session, and the next, until it is cancelled."""
-        pause = _SHORTEST
+        loop, pause = asyncio.get_running_loop(), _SHORTEST
         while True:
             service = _Service(self._bus, self.name, can_be_spoken_to=self._can_be_spoken_to)
+            begun = loop.time()
             try:
                 await self._connect(service)
-                pause = _SHORTEST if service.has_room else pause
-                await service.gone()
-            except (OSError, HandshakeError, TimeoutError) as refusal:
+                await self._look_after(service)
+            except _REFUSALS as refusal:
                 self._failed(refusal)
             except asyncio.CancelledError:
                 await service.leave()
                 raise
+            if loop.time() - begun >= _LONGEST:  # else it is as if it had been refused
+                pause = _SHORTEST
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST)
+
+    async def _look_after(self, service: "_Service") -> None:
+        """Wait until it is gone; now and then ask whether it is there."""
+        every = self._bus.limits.ping_seconds or None
+        gone = asyncio.ensure_future(service.gone())
+        try:
+            while not (await asyncio.wait([gone], timeout=every))[0]:
+                service.look_after()
+        finally:
+            gone.cancel()
 
     async def _connect(self, service: "_Service") -> None:
         await connect(
@@ -100,18 +114,14 @@ class Source:
 class _Service(Connection):
     """The service's end of a session."""
 
-    __slots__ = ("_bus", "_came", "_can_be_spoken_to", "_name", "_room")
+    __slots__ = ("_bus", "_came", "_can_be_spoken_to", "_name", "_pings", "_room")
 
     def __init__(self, bus: Bus, name: str, *, can_be_spoken_to: bool) -> None:
         super().__init__(bus.limits.max_message_bytes)
         self._bus, self._name, self._can_be_spoken_to = bus, name, can_be_spoken_to
         self._came: list[bytes] = []
+        self._pings = 0
         self._room: Room | None = None
-
-    @property
-    def has_room(self) -> bool:
-        """Whether there was no other session of that name."""
-        return self._room is not None
 
     def opened(self) -> None:
         say: Say | None = self._say if self._can_be_spoken_to else None
@@ -130,6 +140,19 @@ class _Service(Connection):
 
     def text(self, data: bytes) -> None:
         self._came.append(data)
+
+    def pong(self, data: bytes) -> None:  # noqa: ARG002 - they are all alike
+        self._pings = 0
+
+    def look_after(self) -> None:
+        """Ask whether it is there, unless it has not answered for too long, or nobody wants to know."""
+        if self.is_broken or self._pings >= _PINGS:
+            self.abort()
+        elif self._room is not None and self._room.is_over:
+            self.close(1000)
+        else:
+            self._pings += 1
+            self.send_ping()
 
     def _turn_over(self) -> None:
         if self._came and self._room is not None:
@@ -150,7 +173,8 @@ class _Service(Connection):
 
     async def leave(self) -> None:
         """Say goodbye, and wait until it is over."""
-        if self._room is not None and not self._room.is_over:
+        if self._room is not None:
             self._room.end("going away", 1001)
+        if self.is_open:
             self.close(1000)
             await self.gone()

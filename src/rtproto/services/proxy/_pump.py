@@ -122,6 +122,9 @@ class _Pump:
     def binary(self, direction: Direction, data: bytes) -> None:
         self._put(self._upstream if direction == "client" else self._client, data, is_text=False)
 
+    def is_behind(self) -> bool:
+        return not self._upstream.room.is_set()
+
     def hurry(self) -> None:
         """Whoever writes is at it already."""
 

@@ -78,15 +78,23 @@ class Admission:
         Raises:
             Refused: it may not come in (401, 403), or not now (429, 503).
         """
-        if origin is not None and self._origins is not None and origin.lower() not in self._origins:
-            raise Refused(403, "this origin is not let in")
-        name = None if self._digests is None else _named(token, self._digests)
+        name = self.name_of(token, origin)
         if self._most_each is not None and self._sessions[name] >= self._most_each:
             raise Refused(429, "too many sessions of this client")
         if self._most is not None and self._sessions.total() >= self._most:
             raise Refused(503, "too many sessions")
         self._sessions[name] += 1
         return name
+
+    def name_of(self, token: str | None, origin: str | None) -> str | None:
+        """The name of a client, if it needs one; it is not counted.
+
+        Raises:
+            Refused: it may not come in (401, 403).
+        """
+        if origin is not None and self._origins is not None and origin.lower() not in self._origins:
+            raise Refused(403, "this origin is not let in")
+        return None if self._digests is None else _named(token, self._digests)
 
     def leave(self, name: str | None) -> None:
         """A session is over that :meth:`enter` let in under this name."""

@@ -127,6 +127,10 @@ class Shell(Protocol):
         """Send a binary message on, as it came from ``direction``."""
         ...
 
+    def is_behind(self) -> bool:
+        """Whether the service reads more slowly than it is written to: what is sent now, waits."""
+        ...
+
     def hurry(self) -> None:
         """Something is to be sent that nothing which came has called for."""
         ...
@@ -297,6 +301,11 @@ class Session:
             event_id=event_id,
         )
         self.send_to_client(server.Error(event_id=new_event_id(), error=error))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the service reads too slowly: what is sent to it waits, and too much of that ends the session."""
+        return self._shell.is_behind()
 
     def close(self, code: int, reason: str) -> None:
         """End it; both sides are told this code and reason.

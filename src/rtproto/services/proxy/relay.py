@@ -324,6 +324,10 @@ class Relay:
         """Send a binary message on."""
         (self.service if direction == "client" else self.client).send_now(BINARY, data)
 
+    def is_behind(self) -> bool:
+        """Whether the service reads more slowly than it is written to."""
+        return self.service.is_paused
+
     def hurry(self) -> None:
         """Write at the end of this turn of the loop, unless it was done before."""
         if not self._is_hurrying:
