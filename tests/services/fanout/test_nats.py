@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from rtproto import _sockets
 from rtproto.services.fanout import Asked, Fanout, Lag, Limits, Room, Snapshot, read_notice
 from rtproto.services.fanout.families import read_families
-from rtproto.services.fanout.nats import NatsBus, _line
+from rtproto.services.fanout.nats import NatsBus, _line, _said
 from rtproto.services.fanout.nats import bus as over_nats
 from tests.nats_server import NatsServer
 from tests.services.fanout.outlets import Ear, audio, control, created, texts
@@ -672,7 +672,7 @@ class Hub:
     async def answer(self, message: Msg) -> None:
         self.asked.append(message.subject)
         if self.snapshot is not None:
-            await self.client.publish(message.reply, msgspec.msgpack.encode(["snapshot", *self.snapshot]))
+            await self.say("snapshot.main.e1", "snapshot", *self.snapshot)
 
 
 @asynccontextmanager
@@ -882,7 +882,7 @@ def test_junk_on_the_bus_harms_nobody() -> None:
             for junk in JUNK:
                 for subject in subjects:
                     await hub.client.publish(f"rtproto.{subject}", junk, reply="nowhere")
-                for inbox in (edge._line.inbox, f"{edge._line.inbox}.e1"):
+                for inbox in ("rtproto.who", "rtproto.snapshot.main.e1"):
                     await hub.client.publish(inbox, junk)
             await hub.say(f"ask.{other._id}", "ask", epoch, b"no event")
             await hub.say(f"ask.{other._id}", "ask", epoch, b'{"type":"response.create"}')
@@ -919,7 +919,7 @@ def test_nobody_listens_any_more_nobody_follows(monkeypatch: pytest.MonkeyPatch)
             ear.listener.leave()
             await until(lambda: edge.counts.sessions == 0)
             assert edge._line._client is not None
-            await until(lambda: len(edge._line._client._subs) == 4)
+            await until(lambda: len(edge._line._client._subs) == 3)
             assert len((await joined(edge)).heard) == 1
 
     served(work)
@@ -972,3 +972,138 @@ def test_what_is_no_address_is_refused_and_not_repeated(url: str) -> None:
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"seconds|letters"):
         NatsBus("nats://host", **wrong)
+
+
+# What must not be lost without need
+
+
+def test_what_comes_in_order_after_a_break_is_heard() -> None:
+    """Nothing was lost: then nothing is told, however late a hub would answer."""
+
+    async def work(server: NatsServer) -> None:
+        async with buses(server, 2) as (hub, edge):
+            room = hub.begin("main")
+            room.publish([created()])
+            ear = await joined(edge)
+            (origin,) = hub._origins.values()
+            origin.answer = lambda ask: None  # type: ignore[method-assign]
+            assert edge._line._client is not None
+            await edge._line._client.close()
+            await until(lambda: edge.counts.bus_reconnects and edge.is_connected)
+            await until(lambda: not edge._line._jobs)
+            await edge._line._client.flush()
+            frames = [control(), audio(), control()]
+            for frame in frames:
+                room.publish([frame])
+            await until(lambda: len(ear.live) == len(frames))
+            assert ear.live == frames
+            assert ear.lags == []
+
+    served(work)
+
+
+def test_what_is_omitted_is_told_at_edges_too() -> None:
+    async def work(server: NatsServer) -> None:
+        async with buses(server, 2, limits=Limits(max_items=2)) as (hub, edge):
+            room = hub.begin("main")
+            room.publish([created(), *(line() for _ in range(5))])
+            ear = await joined(edge)
+            (snapshot,) = ear.notices
+            assert isinstance(snapshot, Snapshot)
+            assert snapshot.omitted == room.omitted == 3
+
+    served(work)
+
+
+def test_one_snapshot_is_for_all_who_ask() -> None:
+    async def work(server: NatsServer) -> None:
+        async with buses(server, 9) as (hub, *edges):
+            room = hub.begin("main")
+            room.publish([created()])
+            snapshots: list[bytes] = []
+
+            async def count(message: Msg) -> None:
+                snapshots.append(message.data)
+
+            async with await nats.connect(server.url) as client:
+                await client.subscribe("rtproto.snapshot.>", cb=count)
+                await client.flush()
+                ears = await asyncio.gather(*map(joined, edges))
+                await until(lambda: all(ear.heard for ear in ears))
+                assert 1 <= len(snapshots) < len(edges)
+
+    served(work)
+
+
+def test_a_snapshot_that_nobody_asked_for_changes_nothing() -> None:
+    async def work(hub: Hub, edge: NatsBus, ear: Ear) -> None:
+        await hub.say("snapshot.main.e1", "snapshot", [3, 0, 0, 0.0], [line(), line()])
+        frames = [control(), control()]
+        for number, frame in enumerate(frames, 1):
+            await hub.run((number, 0, 0, 0.0), frame)
+        await until(lambda: frames[1] in ear.heard)
+        assert ear.live == frames
+        assert ear.lags == []
+
+    handmade(work)
+
+
+def test_an_edge_that_is_back_before_the_hub_waits_for_it() -> None:
+    async def work(server: NatsServer) -> None:
+        times = {"beat_seconds": 0.1, "dead_seconds": 0.4, "away_seconds": 30.0}
+        async with by_hand(server, **times) as (_, edge, ear):
+            server.kill()
+            await until(lambda: not edge.is_connected)
+            await asyncio.sleep(0.6)
+            server.start()
+            await until(lambda: edge.is_connected)
+            await asyncio.sleep(0.2)
+            assert ear.closes == []
+
+    served(work)
+
+
+def test_parts_that_never_end_are_not_kept() -> None:
+    reader = _said.Reader(1000)
+    for at in range(100):
+        assert reader.read(_said.encode(_said.Part("p", at, 1000, b"x" * 100))) is None
+    assert reader._size <= 1100
+
+
+def test_what_a_speaker_said_is_counted_where_it_went_on_or_was_lost() -> None:
+    async def work(server: NatsServer) -> None:
+        async with buses(server, 2) as (hub, edge):
+            answers = [False, True]
+            hub.begin("main", lambda data: answers.pop()).publish([created()])
+            room = await found(edge)
+            await joined(edge)
+            assert room.say is not None
+            for _ in range(2):
+                assert room.say(b'{"type":"response.create"}')
+            await until(lambda: not answers)
+            assert hub.counts.said == 1
+            server.freeze()
+            most = edge.limits.max_bus_bytes
+            event = b'{"type":"vendor.thing","x":"%b"}' % (b"x" * 500_000)
+            for _ in range(most // len(event) + 20):
+                room.say(event)
+                await asyncio.sleep(0)
+            assert edge.counts.bus_unsent["control"]
+
+    served(work)
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "password", "token"),
+    [
+        ("nats://ada:s3%2Fcret%23%3F%2Cx@127.0.0.1:4222", "ada", "s3/cret#?,x", None),
+        ("nats://tok%40en@127.0.0.1:4222, nats://127.0.0.1:4223", None, None, "tok@en"),
+        ("tls://127.0.0.1:4222", None, None, None),
+    ],
+)
+def test_what_is_shown_to_a_server_is_read_as_urls_are(
+    url: str, user: str | None, password: str | None, token: str | None
+) -> None:
+    servers, shown = _line._servers(url)
+    assert shown == (user, password, token)
+    assert all("@" not in server and "%" not in server for server in servers)

@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_bus_bytes: int = 8 * 2**20
     """The most that waits for a bus between machines: over half of it no audio is taken. The same again of a
     session's events waits for its snapshot, where that comes by the bus."""
-    goodbye_seconds: float = 5.0
+    goodbye_seconds: float = 3.0
     """How long a listener may take to read what waits for it when its session has ended."""
     handshake_seconds: float = 10.0
     """How long a service may take to answer."""

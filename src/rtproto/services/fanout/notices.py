@@ -30,7 +30,7 @@ class Snapshot(_Notice, kw_only=True, tag="rtproto.snapshot"):
     """Sent first, and again when control events were lost: forget what you know, it begins anew.
 
     The next ``events`` messages tell what is so: the session, the conversation's items in order, the running
-    response as far as it has come. What follows them is live. Another snapshot may cut one short, after a lag.
+    response as far as it has come. What follows them is live. After a lag, another may cut one short.
     """
 
     events: int

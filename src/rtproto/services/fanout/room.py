@@ -381,9 +381,9 @@ class Room:
         """The session is over; who listens is told, when it has read all the rest."""
         if self.is_over:
             return
+        parcel = self.said_last(reason)
         self.is_over, self.end_code = True, code
         self.counts.sessions -= 1
-        parcel = self.said_last(reason)
         for listener in self.listeners():
             listener.end(parcel, code, reason)
         self.on_end(reason)

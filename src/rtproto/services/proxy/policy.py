@@ -304,7 +304,7 @@ class Session:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the service reads too slowly: what is sent to it waits, and too much of that ends the session."""
+        """Whether the service reads too slowly: what is sent waits, and too much of that ends the session."""
         return self._shell.is_behind()
 
     def close(self, code: int, reason: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -45,7 +45,7 @@ class Job(NamedTuple):
 class Ear:
     """One subscription, as long as its connection lasts."""
 
-    def __init__(self, line: "Line", subject: str, take: Callable[[Anything, str], None], most: int) -> None:
+    def __init__(self, line: "Line", subject: str, take: Callable[[Anything], None], most: int) -> None:
         self.subject: str = subject
         self._line, self._take, self._most = line, take, most
         self._reader = Reader(most)
@@ -61,8 +61,12 @@ class Ear:
 
     async def _came(self, message: Msg) -> None:
         said = self._reader.read(message.data)
-        if said is not None and self._is_open:
-            self._take(said, message.reply)
+        if said is None or not self._is_open:
+            return
+        try:
+            self._take(said)
+        except Exception as error:  # noqa: BLE001 - nats-py would keep it to itself
+            _LOGGER.error("bus message failed", extra={"fields": {"error": type(error).__name__}})  # noqa: TRY400
 
     def close(self) -> None:
         if self._is_open:
@@ -82,11 +86,10 @@ class Line:
     """
 
     def __init__(self, url: str, limits: Limits, counts: Counts, pause: float) -> None:
-        self.inbox: str = ""
         self.on_up: Callable[[], None] = _nothing
         self.on_down: Callable[[], None] = _nothing
         self.was_tried: asyncio.Event = asyncio.Event()
-        self._servers = _servers(url)
+        self._servers, self._credentials = _servers(url)
         self._most = limits.max_bus_bytes
         self._most_joined = limits.max_message_bytes + limits.max_history_bytes
         self._counts, self._pause = counts, pause
@@ -109,23 +112,21 @@ class Line:
     def max_payload(self) -> int:
         return 0 if self._client is None else self._client.max_payload
 
-    def send(
-        self, subject: str, said: Anything, reply: str = "", *, can_wait: bool = False, frames: int = 0
-    ) -> bool:
+    def send(self, subject: str, said: Anything, *, can_wait: bool = False, frames: int = 0) -> bool:
         """Audio, and whatever else ``can_wait``, is not taken when half of what may wait does."""
         if not self.is_up or self._waiting > (self._most // 2 if can_wait else self._most):
             self._unsent(is_audio=can_wait, frames=frames)
             return False
         data = encode(said)
-        self.do(Job(partial(_publish, subject, data, reply), len(data), can_wait, frames))
+        self.do(Job(partial(_publish, subject, data), len(data), can_wait, frames))
         return True
 
-    def listen(self, subject: str, kind: type[_Kind], take: Callable[[_Kind, str], None]) -> Ear:
+    def listen(self, subject: str, kind: type[_Kind], take: Callable[[_Kind], None]) -> Ear:
         """Messages of a kind; there is no other way for them to be in order than one subscription."""
 
-        def of_kind(said: Anything, reply: str) -> None:
+        def of_kind(said: Anything) -> None:
             if isinstance(said, kind):
-                take(said, reply)
+                take(said)
 
         ear = Ear(self, subject, of_kind, self._most_joined)
         self.do(Job(ear.open))
@@ -176,6 +177,9 @@ class Line:
     async def _connect(self, client: Client) -> None:
         await client.connect(
             servers=self._servers,
+            user=self._credentials.user,
+            password=self._credentials.password,
+            token=self._credentials.token,
             name="rtproto",
             error_cb=self._failed,
             closed_cb=self._closed,
@@ -190,7 +194,7 @@ class Line:
         )
 
     async def _carry(self, client: Client) -> None:
-        self._client, self.inbox = client, client.new_inbox()
+        self._client = client
         self._counts.bus_reconnects += self._was_up
         self._was_up, self._was_told = True, False
         self.was_tried.set()
@@ -246,27 +250,45 @@ class Line:
             _LOGGER.warning("bus away", extra={"fields": fields})
 
 
-def _servers(url: str) -> list[str]:
-    servers = [part.strip() for part in url.split(",")]
-    for server in servers:
-        try:
-            parts = urlsplit(server)
-            is_sound = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_sound = False
-        if not is_sound:  # and it may hold a password
-            raise ValueError(
-                "the address of a bus is nats://HOST:PORT or tls://HOST:PORT, commas between several"
-            )
-    return servers
+class _Credentials(NamedTuple):
+    """What is shown to a server; nats-py would take what stands in a URL as it is written there."""
+
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
 
 
-async def _publish(subject: str, data: bytes, reply: str, client: Client) -> None:
+def _servers(url: str) -> tuple[list[str], _Credentials]:
+    """Where to go, and what to show there."""
+    found = [_parts(server.strip()) for server in url.split(",")]
+    shown = next((_credentials(parts) for parts in found if parts.username is not None), _Credentials())
+    return [f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" for parts in found], shown
+
+
+def _parts(server: str) -> SplitResult:
+    try:
+        parts = urlsplit(server)
+        if parts.scheme in _SCHEMES and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise ValueError(  # it may hold a password, and is not shown
+        "the address of a bus is nats://HOST:PORT or tls://HOST:PORT, commas between several; signs as"
+        " / # ? @ and , are %-encoded in a password"
+    )
+
+
+def _credentials(parts: SplitResult) -> _Credentials:
+    user, password = unquote(parts.username or ""), parts.password
+    return _Credentials(token=user) if password is None else _Credentials(user, unquote(password))
+
+
+async def _publish(subject: str, data: bytes, client: Client) -> None:
     if len(data) <= client.max_payload:
-        await client.publish(subject, data, reply)
+        await client.publish(subject, data)
         return
     for part in parts(data, max(client.max_payload - ADDRESS_BYTES, ADDRESS_BYTES)):
-        await client.publish(subject, encode(part), reply)
+        await client.publish(subject, encode(part))
 
 
 async def _close(client: Client) -> None:

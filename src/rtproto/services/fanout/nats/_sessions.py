@@ -18,6 +18,8 @@ from rtproto.services.fanout.room import Lost, Message, Room
 
 __all__ = ["Following", "Known", "Origin", "clock"]
 
+_SNAPSHOT_SECONDS = 0.25  # between two snapshots of a session
+
 
 class Origin:
     """A session that begins here: it says on the bus what its room is told."""
@@ -27,6 +29,9 @@ class Origin:
         self.entry: Entry = Entry(room.name, token_hex(8), room.say is not None)
         self._line = line
         self._subject = f"{prefix}.live.{room.name}.{self.entry.epoch}"
+        self._snapshots = f"{prefix}.snapshot.{room.name}.{self.entry.epoch}"
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
         self._position = Position()
         room.taps.append(self._told)
 
@@ -45,15 +50,27 @@ class Origin:
         self._line.send(f"{self._subject}.control", Run(self._position))
 
     def end(self, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         end = (reason, self.room.end_code or 1000)
         self._line.send(f"{self._subject}.control", Run(self._position, end=end))
 
-    def answer(self, ask: Ask, reply: str) -> None:
+    def answer(self, ask: Ask) -> None:
         if ask.say is None:
-            frames = [message.data for message in self.room.history()]
-            self._line.send(reply, Snapshot(self._position, frames, self.room.omitted), can_wait=True)
-        elif self.room.say is not None and _is_event(ask.say):
-            self.room.say(ask.say)
+            self._tell_soon()
+        elif self.room.say is not None and _is_event(ask.say) and self.room.say(ask.say):
+            self.room.counts.said += 1
+
+    def _tell_soon(self) -> None:
+        """One snapshot is for all who ask at nearly the same time: a hundred edges may."""
+        if self._timer is None:
+            due = max(clock(), self._told_at + _SNAPSHOT_SECONDS)
+            self._timer = asyncio.get_running_loop().call_at(due, self._tell)
+
+    def _tell(self) -> None:
+        self._timer, self._told_at = None, clock()
+        frames = [message.data for message in self.room.history()]
+        self._line.send(self._snapshots, Snapshot(self._position, frames, self.room.omitted), can_wait=True)
 
 
 def _is_event(data: bytes) -> bool:
@@ -97,6 +114,7 @@ class Following:
         self._line = line
         self._subject = f"{prefix}.live.{entry.name}.{entry.epoch}"
         self._hub_subject = f"{prefix}.ask.{known.hub}"
+        self._snapshots = f"{prefix}.snapshot.{entry.name}.{entry.epoch}"
         self._most = limits.max_bus_bytes
         self._ears: list[Ear] = []  # where it comes from now, and where from next
         self._answers: Ear | None = None
@@ -110,11 +128,11 @@ class Following:
 
     def up(self) -> None:
         """There is a connection, a new one."""
-        self._answers = self._line.listen(self._inbox, Snapshot, self._answered)
         self._ears = [self._listen("*" if self._position is None else self._wanted())]
         if not self._hears_audio:
             self._base = None
-        self._fall_behind()
+        if self._is_behind:
+            self._fall_behind()
 
     def down(self) -> None:
         """There is none any more, or nobody listens."""
@@ -128,10 +146,6 @@ class Following:
         self._tune()
         if self._is_behind:
             self._ask()
-
-    @property
-    def _inbox(self) -> str:
-        return f"{self._line.inbox}.{self.known.entry.epoch}"
 
     def _wanted(self) -> str:
         return "*" if self.room.wants("audio") else "control"
@@ -160,14 +174,14 @@ class Following:
     def _say(self, data: bytes) -> bool:
         if len(data) > self._line.max_payload - ADDRESS_BYTES:
             return False
-        return self._line.send(self._hub_subject, Ask(self.known.entry.epoch, data), can_wait=True)
+        return self._line.send(self._hub_subject, Ask(self.known.entry.epoch, data), frames=1)
 
     def _ask(self) -> None:
-        self._line.send(self._hub_subject, Ask(self.known.entry.epoch), self._inbox)
+        self._line.send(self._hub_subject, Ask(self.known.entry.epoch))
 
     # What comes
 
-    def _came(self, subject: str, run: Run, _: str) -> None:
+    def _came(self, subject: str, run: Run) -> None:
         if len(self._ears) == 2 and subject == self._ears[1].subject:
             self._ears.pop(0).close()
             self._base = run.before if self._hears_audio else None
@@ -206,6 +220,8 @@ class Following:
     def _fall_behind(self) -> None:
         self._is_behind = True
         self._kept, self._kept_bytes = [], 0
+        if self._answers is None:
+            self._answers = self._line.listen(self._snapshots, Snapshot, self._answered)
         self._ask()
 
     def _keep(self, run: Run) -> None:
@@ -215,7 +231,7 @@ class Following:
             self._kept, self._kept_bytes = [], 0
         self._kept.append(run)
 
-    def _answered(self, snapshot: Snapshot, _: str) -> None:
+    def _answered(self, snapshot: Snapshot) -> None:
         if not self._is_behind or self._is_old(snapshot.position):
             return
         lost = self._lost(snapshot.position)
@@ -226,11 +242,14 @@ class Following:
         elif lost.audio_deltas:
             self.room.tell_lost(lost)
         self._position, self._is_behind = snapshot.position, False
+        if self._answers is not None:
+            self._answers.close()
+            self._answers = None
         if self._hears_audio:  # and did so before it asked, or else there is a base
             self._base = self._base or snapshot.position
         kept, self._kept = self._kept, []
         for run in kept:
-            self._came(self._ears[0].subject, run, "")
+            self._came(self._ears[0].subject, run)
 
     def _end(self, run: Run, reason: str, code: int) -> None:
         lost = self._lost(run.before)

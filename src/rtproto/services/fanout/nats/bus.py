@@ -144,15 +144,14 @@ class NatsBus:
         following.down()
         self._followed.pop(following.known.entry.epoch, None)
 
-    def _heard(self, directory: Directory, _: str) -> None:
+    def _heard(self, directory: Directory) -> None:
         for entry in directory.there:
             epochs = self._known.setdefault(entry.name, {})
             if known := epochs.get(entry.epoch):
                 known.heard = clock()
             else:
-                if epochs:
-                    _LOGGER.warning("another session has begun", extra={"fields": {"session": entry.name}})
-                self._end([*epochs.values()], "another session has begun")
+                if epochs or entry.name in self._names:
+                    self._supersede(entry.name)
                 epochs[entry.epoch] = Known(directory.hub, entry, clock())
         for entry in directory.gone:
             self._forget(entry)
@@ -164,40 +163,39 @@ class NatsBus:
         if not epochs:
             self._known.pop(entry.name, None)
 
-    def _end(self, ended: Sequence[Known], reason: str) -> None:
-        for known in ended:
-            if following := self._followed.get(known.entry.epoch):
-                following.room.end(reason, 1001)
+    def _supersede(self, name: str) -> None:
+        """Another session of this name has begun: what was listened to is over."""
+        _LOGGER.warning("another session has begun", extra={"fields": {"session": name}})
+        for following in [*self._followed.values()]:
+            if following.room.name == name:
+                following.room.end("another session has begun", 1001)
 
     # Sessions of ours
 
-    def _say_sessions(
-        self, there: Sequence[Entry] = (), gone: Sequence[Entry] = (), subject: str | None = None
-    ) -> None:
+    def _say_sessions(self, there: Sequence[Entry] = (), gone: Sequence[Entry] = ()) -> None:
         for at in range(0, max(len(there), len(gone)), _SESSIONS_AT_ONCE):
             these = slice(at, at + _SESSIONS_AT_ONCE)
-            directory = Directory(self._id, [*there[these]], [*gone[these]])
-            self._line.send(subject or f"{self._prefix}.sessions", directory)
+            self._line.send(f"{self._prefix}.sessions", Directory(self._id, [*there[these]], [*gone[these]]))
 
-    def _asked_who(self, _: Who, reply: str) -> None:
-        if reply:
-            self._say_sessions([origin.entry for origin in self._names.values()], subject=reply)
+    def _say_all(self) -> None:
+        self._say_sessions([origin.entry for origin in self._names.values()])
 
-    def _asked(self, ask: Ask, reply: str) -> None:
-        origin = self._origins.get(ask.epoch)
-        if origin is not None and (reply or ask.say is not None):
-            origin.answer(ask, reply)
+    def _asked_who(self, _: Who) -> None:
+        self._say_all()
+
+    def _asked(self, ask: Ask) -> None:
+        if (origin := self._origins.get(ask.epoch)) is not None:
+            origin.answer(ask)
 
     # The connection
 
     def _up(self) -> None:
         self._since = clock()
         line, prefix = self._line, self._prefix
-        for subject in (f"{prefix}.sessions", line.inbox):
-            line.listen(subject, Directory, self._heard)
+        line.listen(f"{prefix}.sessions", Directory, self._heard)
         line.listen(f"{prefix}.who", Who, self._asked_who)
         line.listen(f"{prefix}.ask.{self._id}", Ask, self._asked)
-        line.send(f"{prefix}.who", Who(), line.inbox)
+        line.send(f"{prefix}.who", Who())
         self._beat()
         for following in self._followed.values():
             following.up()
@@ -221,7 +219,7 @@ class NatsBus:
             self._look()
 
     def _beat(self) -> None:
-        self._say_sessions([origin.entry for origin in self._names.values()])
+        self._say_all()
         for origin in self._names.values():
             origin.beat()
 
