@@ -7,19 +7,33 @@ import msgspec
 from rtproto import ResponseEventBuilder, encode
 from rtproto.services.fanout import Asked, Counts, Lag, Limits, Listener, Notice, Room, Snapshot, read_notice
 
-__all__ = ["Ear", "a_room", "audio", "control", "created", "texts", "word"]
+__all__ = ["IN_G711", "Ear", "a_room", "added", "audio", "control", "created", "texts", "word"]
 
 _NUMBER = count()
-_PART = ResponseEventBuilder("resp_1").for_item("item_1", 0).for_content(0)
+_ITEM = ResponseEventBuilder("resp_1").for_item("item_1", 0)
+IN_G711 = (
+    b'{"type":"session.updated","event_id":"s","session":{"type":"realtime","audio":'
+    b'{"output":{"format":{"type":"audio/pcmu"}}}}}'
+)
 
 
-def audio(milliseconds: int = 100) -> bytes:
+def audio(milliseconds: float = 100, part: int = 0) -> bytes:
     """A delta of so much audio, 24 kHz and 16 bits."""
-    return _PART.output_audio_delta_frame(f"audio_{next(_NUMBER)}", bytes(48 * milliseconds))
+    samples = bytes(2 * round(24 * milliseconds))
+    return _ITEM.for_content(part).output_audio_delta_frame(f"audio_{next(_NUMBER)}", samples)
 
 
 def word(text: str = " word") -> bytes:
-    return encode(_PART.output_audio_transcript_delta(f"word_{next(_NUMBER)}", text))
+    return encode(_ITEM.for_content(0).output_audio_transcript_delta(f"word_{next(_NUMBER)}", text))
+
+
+def added(number: int = 0, size: int = 0) -> bytes:
+    """The next item of a conversation, with so long a text."""
+    before = b'"item_%d"' % (number - 1) if number else b"null"
+    content = b'{"type":"input_text","text":"%b"}' % (b"x" * size)
+    item = b'{"id":"item_%d","type":"message","role":"user","content":[%b]}' % (number, content)
+    event = b'{"type":"conversation.item.added","event_id":"item_%d","previous_item_id":%b,"item":%b}'
+    return event % (number, before, item)
 
 
 def control(size: int = 0) -> bytes:
@@ -77,6 +91,11 @@ class Ear:
 
     def close_within(self, seconds: float, code: int, reason: str) -> None:
         self.cuts.append(seconds)
+
+    @property
+    def written(self) -> int:
+        """How many bytes were written."""
+        return len(self._written)
 
     @property
     def messages(self) -> list[tuple[int, bytes]]:

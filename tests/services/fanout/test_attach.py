@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from rtproto import _sockets, server
 from rtproto.frame import Frame
 from rtproto.services.fanout import Broadcast, LocalBus, Room
+from rtproto.services.fanout.bus import check_name
 from rtproto.services.proxy import Outcome, Policy, Proxy, Session, Upstream
 from rtproto.testing import FakeRealtimeServer, Say, Script
 from tests.services.fanout.outlets import Ear
@@ -96,6 +97,27 @@ def test_its_name_is_the_clients_or_the_services_and_goes_no_further() -> None:
                     assert info.value.response.status_code == status
             assert all(request.startswith(b"GET /v1/realtime?model=m HTTP") for request in service.requests)
             assert not any(b"press-1" in request for request in service.requests)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("given", "begins"), [("sess.a/b", "session-"), ("s" * 64, "s" * 50)])
+def test_a_name_is_always_one_and_no_header_gives_it(given: str, begins: str) -> None:
+    async def serve(service: Raw) -> None:
+        await service.send(said(TEXT, CREATED.replace(b"sess_abc", given.encode())))
+        await service.closed()
+
+    async def run() -> None:
+        async with (
+            asyncio.timeout(SECONDS),
+            Service(m=serve) as service,
+            LocalBus() as bus,
+            Proxy(Upstream(url=service.url, key="k"), [Broadcast(bus)]) as proxy,
+            websockets.connect(f"{proxy.url}?model=m", additional_headers={"Rtproto-Session": "forged"}),
+            websockets.connect(f"{proxy.url}?model=m"),
+        ):
+            await until(lambda: len(bus.names()) == 2)
+            assert all(check_name(name).startswith(begins) for name in bus.names())
 
     asyncio.run(run())
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtproto.services.fanout import Asked, Ended, Snapshot, read_notice
-from tests.services.fanout.outlets import Ear, a_room, audio, control, texts
+from rtproto.services.fanout import Asked, Ended, Parcel, Snapshot, read_notice
+from tests.services.fanout.outlets import Ear, a_room, added, audio, control, texts
 
 SECOND_IN_FRAMES = len(audio(1000))
 
@@ -114,16 +114,7 @@ def test_the_snapshot_is_no_part_of_the_bound() -> None:
 
 def test_a_lag_does_not_come_in_the_midst_of_a_snapshot() -> None:
     room = a_room(max_queue_ms=100)
-    for number in range(40):
-        item = (
-            b'{"id":"item_%d","type":"message","role":"user","content":[{"type":"input_text","text":"%b"}]}'
-        )
-        room.publish(
-            [
-                b'{"type":"conversation.item.added","event_id":"e%d","previous_item_id":null,"item":%b}'
-                % (number, item % (number, b"x" * 5000))
-            ]
-        )
+    room.publish(added(number, 5000) for number in range(40))
     ear = stalled().join(room)
     for _ in range(5):
         room.publish([audio(100)])
@@ -136,6 +127,15 @@ def test_a_lag_does_not_come_in_the_midst_of_a_snapshot() -> None:
     assert len(rest) == 1
 
 
+def test_a_snapshot_is_written_a_gulp_at_a_time() -> None:
+    room = a_room()
+    room.publish(added(number, 5000) for number in range(40))
+    ear = stalled().join(room)
+    assert ear.written < 70 * 2**10
+    ear.read_all()
+    assert len(ear.heard) == 40
+
+
 def test_what_a_stalled_listener_keeps_is_bounded() -> None:
     room = a_room(max_queue_bytes=100_000, max_queue_ms=60_000)
     ear = stalled().join(room)
@@ -144,6 +144,15 @@ def test_what_a_stalled_listener_keeps_is_bounded() -> None:
         if ear.listener.is_over:
             break
         assert ear.listener.queued_bytes <= 100_000
+
+
+def test_milliseconds_do_not_drift() -> None:
+    room = a_room()
+    ear = stalled().join(room)
+    for samples in range(1, 60):
+        room.publish([audio(1), audio(samples / 24)])
+    ear.read_all()
+    assert ear.listener.queued_ms == 0
 
 
 def test_a_slow_one_catches_up_and_is_written_to_with_the_others_again() -> None:
@@ -186,6 +195,16 @@ def test_the_end_comes_behind_what_waits() -> None:
     assert slow.live == [last]
 
 
+def test_an_end_is_told_once() -> None:
+    room = a_room()
+    ear = stalled().join(room)
+    room.end("enough")
+    ear.listener.end(room.said_last("going away"), 1001, "going away")
+    ear.read_all()
+    assert [notice.reason for notice in ear.notices if isinstance(notice, Ended)] == ["enough"]
+    assert ear.closes == [(1000, "enough")]
+
+
 def test_who_has_left_is_not_written_to_and_counted_once() -> None:
     room = a_room()
     gone, slow, stays = Ear().join(room), stalled().join(room), Ear().join(room)
@@ -197,6 +216,14 @@ def test_who_has_left_is_not_written_to_and_counted_once() -> None:
     assert (len(gone.messages), len(slow.messages)) == before
     assert len(stays.live) == 1
     assert (room.audience, room.counts.listeners, room.counts.behind) == (1, 1, 0)
+
+
+def test_who_has_left_is_not_told_of_an_end() -> None:
+    room = a_room()
+    ear = Ear().join(room)
+    room.leave(ear.listener)
+    ear.listener.end(Parcel(b""), 1000, "enough")
+    assert (ear.cuts, ear.closes) == ([], [])
 
 
 @pytest.mark.parametrize("families", ["audio", "text", "items"])

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
-from rtproto.services.fanout import Asked, Ended, Lag, Limits, Lost, Room, Snapshot, read_notice
+from rtproto.services.fanout import Asked, AudioHeader, Ended, Lag, Limits, Lost, Room, Snapshot, read_notice
 from rtproto.services.fanout import room as module
 from rtproto.services.fanout.families import FAMILIES
-from tests.services.fanout.outlets import Ear, a_room, audio, control, created, word
+from tests.services.fanout.outlets import IN_G711, Ear, a_room, added, audio, control, created, word
 from tests.services.fanout.test_history import Named, conversations, known
+
+PCM = Asked(frozenset(FAMILIES), "pcm")
 
 
 @st.composite
@@ -63,7 +66,7 @@ def test_all_who_want_the_same_are_framed_for_once(monkeypatch: pytest.MonkeyPat
     room = a_room()
     quick = [Ear().join(room) for _ in range(5)]
     slow = [Ear(0).join(room) for _ in range(5)]
-    pcm = [Ear().join(room, Asked(frozenset(FAMILIES), "pcm")) for _ in range(5)]
+    pcm = [Ear().join(room, PCM) for _ in range(5)]
     monkeypatch.setattr(module, "framed", lambda kind, data: calls.append(data) or framed(kind, data))
     decoded: list[bytes] = []
     read = room._sound.read
@@ -123,9 +126,7 @@ def test_who_comes_at_the_same_moment_has_the_same_snapshot_made_once() -> None:
 
 def test_a_snapshot_has_the_families_that_were_asked_for() -> None:
     room = a_room()
-    item = b'{"id":"item_1","type":"message","role":"user","content":[]}'
-    added = b'{"type":"conversation.item.added","event_id":"e","previous_item_id":null,"item":%b}' % item
-    room.publish([first := created(), added])
+    room.publish([first := created(), added()])
     ear = Ear().join(room, Asked(frozenset({"session", "transcript"})))
     assert ear.heard == [first]
     (snapshot,) = ear.notices
@@ -135,15 +136,18 @@ def test_a_snapshot_has_the_families_that_were_asked_for() -> None:
 
 def test_what_is_too_old_is_counted() -> None:
     room = Room("main", limits=Limits(max_items=1))
-    for number in range(3):
-        item = b'{"id":"item_%d","type":"message","role":"user","content":[]}' % number
-        room.publish(
-            [b'{"type":"conversation.item.added","event_id":"e","previous_item_id":null,"item":%b}' % item]
-        )
+    room.publish(map(added, range(3)))
     ear = Ear().join(room)
     (snapshot,) = ear.notices
     assert isinstance(snapshot, Snapshot)
     assert (snapshot.events, snapshot.omitted) == (1, 2)
+
+
+def test_what_was_left_out_before_and_here_is_added_up() -> None:
+    room = a_room(max_items=1)
+    room.restart([added(0)], omitted=5)
+    room.publish([added(1), added(2)])
+    assert room.omitted == 7
 
 
 def test_audio_is_heard_from_now() -> None:
@@ -153,6 +157,41 @@ def test_audio_is_heard_from_now() -> None:
     assert not any(b"output_audio.delta" in data for data in ear.heard)
     room.publish([now := audio()])
     assert ear.live == [now]
+
+
+def test_what_nobody_listens_to_any_more_is_not_wanted() -> None:
+    room = a_room()
+    ear = Ear().join(room)
+    assert room.wants("audio")
+    room.leave(ear.listener)
+    assert not room.wants("audio")
+
+
+@pytest.mark.parametrize("takes", [0, 1000, 1 << 30], ids=["behind", "falls behind", "reads"])
+def test_what_is_delivered_is_counted_for_each(takes: int) -> None:
+    room = a_room()
+    ears = [Ear(takes).join(room) for _ in range(3)]
+    snapshots = sum(ear.written for ear in ears)
+    room.publish([audio(), control(), control()])
+    for ear in ears:
+        ear.read_all()
+    assert room.counts.delivered == {"audio": 3, "control": 6}
+    assert room.counts.delivered_bytes == sum(ear.written for ear in ears) - snapshots
+
+
+_TRANSLATED = (
+    b'{"type":"session.output_audio.delta","event_id":"e","delta":"AAAAAAAA",'
+    b'"sample_rate":16000,"channels":2}'
+)
+
+
+def test_each_part_has_its_header_and_a_translation_its_own_rate() -> None:
+    room = a_room()
+    ear = Ear().join(room, PCM)
+    room.publish([audio(part=0), audio(part=1), _TRANSLATED])
+    *parts, translation = notices_of(ear, AudioHeader)
+    assert [header.content_index for header in parts] == [0, 1]
+    assert (translation.sample_rate, translation.channels, translation.item_id) == (16_000, 2, UNSET)
 
 
 # By a bus ---------------------------------------------------------------------------------------
@@ -167,6 +206,7 @@ def test_who_comes_before_it_is_known_what_was_waits_for_it() -> None:
     room.publish([live := control()])
     assert early.heard == [first, live]
     assert gone.messages == []
+    assert gone.listener.is_over
     assert (room.audience, room.counts.listeners) == (1, 1)
 
 
@@ -211,6 +251,25 @@ def test_after_a_loss_of_control_all_begin_anew() -> None:
     assert [(lag.cause, lag.audio_deltas) for lag in slow.lags] == [("bus", 1), ("listener", 2)]
 
 
+def test_a_restart_is_heard_though_nothing_came_since_the_last_snapshot() -> None:
+    room = a_room()
+    early = Ear().join(room)
+    room.restart([first := created()])
+    late = Ear().join(room)
+    assert early.heard == late.heard == [first]
+    assert room.counts.lags == 0, "nothing was lost"
+
+
+def test_after_a_restart_audio_has_a_header_in_the_format_of_what_was() -> None:
+    room = a_room()
+    ear = Ear().join(room, PCM)
+    room.publish([audio()])
+    for was in ([], [IN_G711]):
+        room.restart(was)
+        room.publish([audio()])
+    assert [header.sample_rate for header in notices_of(ear, AudioHeader)] == [24_000, 24_000, 8000]
+
+
 def test_a_room_is_told_of_who_comes_goes_and_that_it_ends() -> None:
     room, told = a_room(), []
     room.on_empty = lambda: told.append("empty")
@@ -232,6 +291,17 @@ def test_who_waits_for_a_snapshot_is_told_of_the_end() -> None:
     room.end("the hub is gone", 1001)
     assert ear.closes == [(1001, "the hub is gone")]
     assert isinstance(ear.notices[-1], Ended)
+
+
+def test_what_is_said_after_the_end_is_told_to_nobody() -> None:
+    room, turns = a_room(), []
+    room.taps.append(turns.append)
+    assert room.end_code is None
+    room.end("going away", 1001)
+    room.publish([control()])
+    assert room.end_code == 1001
+    assert turns == []
+    assert not room.counts.published
 
 
 def test_taps_are_told_turn_by_turn() -> None:

@@ -16,9 +16,9 @@ from rtproto import _sockets
 from rtproto.services.fanout import Fanout, Grant, Limits, LocalBus, Rights, Room, read_notice
 from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Snapshot
 from rtproto.services.proxy import hash_token
-from tests.services.fanout.outlets import audio, control, created
+from tests.services.fanout.outlets import IN_G711, added, audio, control, created
 from tests.services.proxy.test_tls import at_the_door, trusting
-from tests.wire import SECONDS, Raw, answer, asking, closing, frame, raw
+from tests.wire import PING, SECONDS, TEXT, Raw, answer, asking, closing, frame, raw
 
 LOOPS = (asyncio.new_event_loop, _sockets.new_loop)
 Work = Callable[[Fanout, Room], Awaitable[None]]
@@ -70,6 +70,18 @@ async def hearing(url: str, **more: Any) -> AsyncIterator[websockets.ClientConne
 def bare(fanout: Fanout, **headers: str) -> AbstractAsyncContextManager[Raw]:
     """A listener that does as it likes."""
     return raw(fanout.port, asking("/listen/main", **headers))
+
+
+@asynccontextmanager
+async def deafened(fanout: Fanout, room: Room, **headers: str) -> AsyncIterator[Raw]:
+    """A listener that read nothing until it lost audio, and does not yet."""
+    async with bare(fanout, **headers) as deaf:
+        deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: room.audience)
+        while not fanout.counts.dropped["audio"]:
+            room.publish([audio(1000)])
+            await asyncio.sleep(0)
+        yield deaf
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -153,10 +165,6 @@ def test_a_listener_of_samples_gets_them_behind_a_header() -> None:
     hub(work)
 
 
-_IN_G711 = (
-    b'{"type":"session.updated","event_id":"s","session":{"type":"realtime","audio":'
-    b'{"output":{"format":{"type":"audio/pcmu"}}}}}'
-)
 _ZEROS = (
     b'{"type":"response.output_audio.delta","event_id":"a","response_id":"r","item_id":"i",'
     b'"output_index":0,"content_index":0,"delta":"////"}'
@@ -194,7 +202,7 @@ def test_who_comes_when_nobody_listened_is_told_of_no_audio_that_was() -> None:
 def test_telephony_is_heard_as_samples_of_16_bits() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
         async with hearing(f"{fanout.url('main')}?events=audio&shape=pcm") as client:
-            room.publish([_IN_G711, _ZEROS])
+            room.publish([IN_G711, _ZEROS])
             await client.recv()
             header = read_notice(await client.recv())
             assert isinstance(header, AudioHeader)
@@ -281,17 +289,67 @@ def test_who_answers_no_ping_is_broken_off() -> None:
 
 def test_who_does_not_read_is_not_asked_whether_it_is_there() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
-        async with bare(fanout) as deaf:
-            await until(lambda: room.audience)
-            while not fanout.counts.dropped["audio"]:
-                room.publish([audio(1000)])
-                await asyncio.sleep(0)
+        async with deafened(fanout, room) as deaf:
             await asyncio.sleep(0.8)  # twice as long as a listener has that reads
             room.publish([last := control()])
+            deaf.writer.transport.resume_reading()  # type: ignore[attr-defined]
             while (got := await deaf.next()).data != last:
                 assert got.kind in (1, 9)
 
     hub(work, limits=Limits(ping_seconds=0.1, socket_bytes=4096))
+
+
+def test_who_reads_again_need_not_have_answered_before() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout):
+            await until(lambda: room.audience)
+            (ear,) = fanout._door.guests
+            for _ in range(3):
+                ear.look_after(is_due=True)
+            ear.writable()
+            ear.look_after(is_due=False)
+            assert room.audience
+
+    hub(work, loops=LOOPS[1:])
+
+
+def test_who_asks_and_does_not_read_piles_nothing_up_and_is_answered_when_it_reads() -> None:
+    pings = [b"%0125d" % number for number in range(5000)]
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with deafened(fanout, room, **SPEAKER) as deaf:
+            said = fanout.counts.said
+            await deaf.send(*(frame(PING, data) for data in pings), frame(TEXT, b'{"type":"vendor.thing"}'))
+            await until(lambda: fanout.counts.said > said)
+            (ear,) = fanout._door.guests
+            assert ear.waiting < 300_000
+            deaf.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            while (await deaf.next()).data != pings[-1]:
+                pass
+
+    hub(work, limits=Limits(socket_bytes=4096), rights=Rights(grants()), say=lambda _: True)
+
+
+def test_who_does_not_read_when_its_session_ends_is_broken_off() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with deafened(fanout, room):
+            room.end("enough")
+            await until(lambda: not fanout.listeners())
+            assert fanout.counts.closes == {"1000": 1}
+            assert (room.audience, fanout.counts.behind, fanout.counts.listeners) == (0, 0, 0)
+
+    hub(work, limits=Limits(socket_bytes=4096, goodbye_seconds=0.2), loops=LOOPS[1:])
+
+
+def test_who_breaks_the_rules_and_does_not_read_is_broken_off() -> None:
+    limits = Limits(socket_bytes=4096, ping_seconds=0.2, goodbye_seconds=2 * SECONDS)
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with deafened(fanout, room) as deaf:
+            deaf.writer.write(b"\x83\x80\x01\x02\x03\x04")
+            await until(lambda: not fanout.listeners())
+
+    hub(work, limits=limits, loops=LOOPS[1:])
 
 
 def test_nothing_follows_a_goodbye() -> None:
@@ -309,12 +367,13 @@ def test_nothing_follows_a_goodbye() -> None:
     hub(work)
 
 
+@pytest.mark.parametrize("fault", [b"\xc1\x80\x01\x02\x03\x04", b"\x83\x80\x01\x02\x03\x04"])
 @pytest.mark.parametrize("says", [b"", frame(8, closing(1000))])
-def test_who_breaks_the_rules_and_stays_is_forgotten(says: bytes) -> None:
+def test_who_breaks_the_rules_and_stays_is_forgotten(says: bytes, fault: bytes) -> None:
     async def work(fanout: Fanout, room: Room) -> None:
         async with bare(fanout) as client:
             await client.next()
-            await client.send(b"\xc1\x80\x01\x02\x03\x04", says)
+            await client.send(fault, says)
             await until(lambda: not room.audience)
             room.publish([control()])
 
@@ -365,6 +424,20 @@ def test_who_may_speak_does() -> None:
             assert info.value.rcvd.code == 1003
 
     hub(work, rights=Rights(grants()), say=say)
+
+
+def test_a_fault_of_a_speaker_is_not_told_in_the_midst_of_a_snapshot() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        said = fanout.counts.said
+        room.publish(items := [added(number, 30_000) for number in range(40)])
+        async with bare(fanout, **SPEAKER) as client:
+            await client.send(frame(TEXT, b"no event"), frame(TEXT, b'{"type":"vendor.thing"}'))
+            await until(lambda: fanout.counts.said > said)
+            assert isinstance(read_notice((await client.next()).data), Snapshot)
+            assert [(await client.next()).data for _ in items] == items
+            assert json.loads((await client.next()).data)["error"]["code"] == "invalid_event"
+
+    hub(work, limits=Limits(socket_bytes=4096), rights=Rights(grants()), say=lambda _: True)
 
 
 def test_nobody_speaks_to_who_does_not_listen() -> None:
@@ -454,6 +527,18 @@ def test_there_is_room_for_so_many() -> None:
     hub(work, rights=Rights(max_listeners=1))
 
 
+def test_what_is_refused_or_no_listener_takes_nobodys_place() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        sessions = b"GET /sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        for _ in range(2):
+            assert await refused(fanout.url("nowhere")) == 404
+            assert (await answer(fanout.port, sessions))[0] == 200
+        async with hearing(fanout.url("main")):
+            assert (await answer(fanout.port, sessions))[0] == 200
+
+    hub(work, rights=Rights(max_listeners=1), loops=LOOPS[1:])
+
+
 def test_what_is_asked_for_is_answered_in_the_way_of_the_web() -> None:
     async def work(fanout: Fanout, room: Room) -> None:
         def ask() -> None:
@@ -496,11 +581,58 @@ def test_leaving_says_goodbye_to_all() -> None:
             bus.begin("main")
             async with Fanout(bus) as fanout:
                 client = await websockets.connect(fanout.url("main"))
-            async for _ in client:
-                pass
+            last = [message async for message in client][-1]
+            assert isinstance(read_notice(last), Ended)
             assert client.close_code == 1001
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("who", "size", "codes"),
+    [  # a frame that is too long is not read to its end, so that a reset may come before the goodbye
+        (SPEAKER, 5000, set()),
+        (SPEAKER, 40_000, {1009, 1006}),
+        (LISTENER, 4000, {1008}),
+        (LISTENER, 20_000, {1008, 1009}),  # by the piece that is too much, or by the whole
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_nobody_says_more_than_it_may(who: dict[str, str], size: int, codes: set[int], pieces: int) -> None:
+    heard: list[bytes] = []
+
+    async def work(fanout: Fanout, room: Room) -> None:
+        heard.clear()
+        async with hearing(fanout.url("main"), additional_headers=who) as client:
+            event = f'{{"type":"vendor.thing","x":"{"x" * (size - 30)}"}}'
+            each = -(-len(event) // pieces)
+            if pieces == 1:
+                await client.send(event)
+            else:
+                await client.send([event[at : at + each] for at in range(0, len(event), each)])
+            if not codes:
+                await until(lambda: heard)
+                assert heard == [event.encode()]
+                return
+            await client.wait_closed()
+            assert client.close_code in codes
+            assert heard == []
+
+    limits = Limits(max_said_bytes=30_000)
+    hub(
+        work, rights=Rights(grants()), say=lambda data: not heard.append(data), limits=limits, loops=LOOPS[1:]
+    )
+
+
+def test_where_nobody_may_speak_no_long_frame_is_even_read() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        async with bare(fanout) as client:
+            await client.next()
+            await client.send(frame(1, b"x" * 5000)[:100])
+            code, _ = await client.closed()
+            assert code == 1009
+
+    hub(work)
 
 
 def test_draining_takes_nobody_new_and_waits_for_the_last() -> None:
@@ -517,6 +649,20 @@ def test_draining_takes_nobody_new_and_waits_for_the_last() -> None:
         await draining
 
     hub(work)
+
+
+def test_who_was_connected_before_draining_and_asks_now_is_refused() -> None:
+    async def work(fanout: Fanout, room: Room) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", fanout.port)
+        async with hearing(fanout.url("main")):  # so the other was let in, too
+            draining = asyncio.create_task(fanout.drain(SECONDS))
+            await asyncio.sleep(0)
+            writer.write(asking("/listen/main"))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
+        await draining
+        writer.close()
+
+    hub(work, loops=LOOPS[1:])
 
 
 def test_it_may_be_encrypted() -> None:

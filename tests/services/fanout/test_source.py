@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -146,6 +146,79 @@ def test_a_service_that_says_no_is_asked_again_and_the_key_is_told_to_nobody(
     assert fields[0]["status"] == 401
 
 
+def test_a_service_that_answers_nothing_is_given_up(runner: asyncio.Runner) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        upstream = Upstream(url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", key="k")
+        limits = Limits(handshake_seconds=0.05)
+        async with LocalBus(limits) as bus, Source(bus, "main", upstream, OPENING).running():
+            async with asyncio.timeout(SECONDS / 4):  # sooner than without a limit of ours
+                await until(lambda: bus.counts.upstream_failures >= 2)
+        server.close()
+        await server.wait_closed()
+
+    runner.run(run())
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long a source means to wait, each time."""
+    found: list[float] = []
+    sleep = asyncio.sleep
+
+    async def hurry(seconds: float) -> None:
+        if seconds < module._SHORTEST:
+            await sleep(seconds)
+        else:
+            found.append(seconds)
+            await sleep(0)
+
+    monkeypatch.setattr(module, "_SHORTEST", 1.0)
+    monkeypatch.setattr(asyncio, "sleep", hurry)
+    return found
+
+
+@pytest.mark.parametrize("why", ["refused", "taken", "hangs up"])
+def test_pauses_grow(runner: asyncio.Runner, pauses: list[float], why: str) -> None:
+    async def serve(service: Raw) -> None:
+        if why == "taken":
+            await service.closed()
+
+    async def run() -> None:
+        async with Service(m=serve) as service, LocalBus() as bus:
+            if why == "taken":
+                bus.begin("main")
+            url = "ws://127.0.0.1:1" if why == "refused" else service.url
+            async with Source(bus, "main", Upstream(url=url, key="k"), OPENING).running():
+                await until(lambda: len(pauses) >= 7)
+        assert pauses[:7] == [1, 2, 4, 8, 16, 30, 30]
+
+    runner.run(run())
+
+
+def test_after_a_long_session_pauses_begin_anew(
+    runner: asyncio.Runner, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHORTEST", 0.1)
+    monkeypatch.setattr(module, "_LONGEST", 0.5)
+
+    async def run() -> None:
+        async def serve(service: Raw) -> None:
+            if len(services.requests) == 4:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(service.next(), 0.6)
+
+        async with listening(serve) as (_, services):
+            await until(lambda: len(pauses) >= 5)
+        assert pauses[:5] == [0.1, 0.2, 0.4, 0.1, 0.2]
+
+    runner.run(run())
+
+
 def test_who_speaks_is_heard_by_the_service_until_it_is_gone(runner: asyncio.Runner) -> None:
     async def run() -> None:
         heard: list[bytes] = []
@@ -239,9 +312,11 @@ def test_a_name_that_is_taken_is_waited_for(runner: asyncio.Runner) -> None:
 
 def test_a_service_that_answers_no_ping_is_left(runner: asyncio.Runner) -> None:
     async def run() -> None:
+        over = asyncio.Event()
+
         async def serve(service: Raw) -> None:
             if len(services.requests) == 1:
-                await asyncio.sleep(SECONDS)
+                await over.wait()
             while (await service.next()).kind == PING:
                 await service.send(said(PONG))
 
@@ -256,6 +331,7 @@ def test_a_service_that_answers_no_ping_is_left(runner: asyncio.Runner) -> None:
             room = await found(bus)
             await asyncio.sleep(0.4)
             assert bus.find("main") is room
+            over.set()
 
     runner.run(run())
 
