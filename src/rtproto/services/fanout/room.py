@@ -20,7 +20,7 @@ from rtproto.services.fanout.listener import Asked, Listener, Parcel
 from rtproto.services.fanout.notices import AudioHeader, Ended, Lag, Notice, Snapshot
 from rtproto.services.fanout.sound import Address, Sound
 
-__all__ = ["Lost", "Message", "Room", "Say", "Tap"]
+__all__ = ["Lost", "Message", "Room", "Say", "Tap", "is_event"]
 
 _Write: TypeAlias = Callable[[bytes], object]
 
@@ -71,6 +71,16 @@ Tap: TypeAlias = Callable[[Sequence[Message]], None]
 """Is told what came, all of one turn at once."""
 Say: TypeAlias = Callable[[bytes], bool]
 """Sends a speaker's event to the service; whether it goes on: it does not while too much waits."""
+
+
+def is_event(data: bytes) -> bool:
+    """Whether what a speaker says is an event, and so may go to a service."""
+    try:
+        data.decode()
+        probe_type(data)
+    except (NotAnEvent, UnicodeDecodeError):
+        return False
+    return True
 
 
 class Lost(NamedTuple):

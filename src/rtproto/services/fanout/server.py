@@ -18,7 +18,6 @@ from typing import Final, Self, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from rtproto._encode import to_json
-from rtproto._envelope import probe_type
 from rtproto._sockets import (
     TEXT,
     Connection,
@@ -30,7 +29,6 @@ from rtproto._sockets import (
     page,
     refuse,
 )
-from rtproto.errors import NotAnEvent
 from rtproto.event_ids import new_event_id
 from rtproto.events import server
 from rtproto.services._door import Door
@@ -40,7 +38,7 @@ from rtproto.services.fanout.families import read_families
 from rtproto.services.fanout.limits import Limits
 from rtproto.services.fanout.listener import Asked, Listener, Parcel, Shape
 from rtproto.services.fanout.rights import Entrant, Rights
-from rtproto.services.fanout.room import Room
+from rtproto.services.fanout.room import Room, is_event
 from rtproto.services.proxy.admission import token_shown
 from rtproto.services.proxy.opening import Refused
 from rtproto.types import faults
@@ -294,10 +292,7 @@ class _Ear(Outlet):
 
     def _refused(self, data: bytes) -> faults.Error | None:
         """Send it to the service; or why not."""
-        try:
-            data.decode()
-            probe_type(data)
-        except (NotAnEvent, UnicodeDecodeError):
+        if not is_event(data):
             return _fault("invalid_event", "This is no event.")
         if self._room.say is None:
             return _fault("nobody_listens", "Nobody may speak to this session.")

@@ -8,13 +8,11 @@ from operator import attrgetter
 from secrets import token_hex
 
 from rtproto._close_codes import SAYABLE
-from rtproto._envelope import probe_type
-from rtproto.errors import NotAnEvent
 from rtproto.services.fanout.counts import Counts
 from rtproto.services.fanout.limits import Limits
 from rtproto.services.fanout.nats._line import Ear, Line
 from rtproto.services.fanout.nats._said import ADDRESS_BYTES, Ask, Entry, Position, Run, Snapshot
-from rtproto.services.fanout.room import Lost, Message, Room
+from rtproto.services.fanout.room import Lost, Message, Room, is_event
 
 __all__ = ["Following", "Known", "Origin", "clock"]
 
@@ -58,7 +56,7 @@ class Origin:
     def answer(self, ask: Ask) -> None:
         if ask.say is None:
             self._tell_soon()
-        elif self.room.say is not None and _is_event(ask.say) and self.room.say(ask.say):
+        elif self.room.say is not None and is_event(ask.say) and self.room.say(ask.say):
             self.room.counts.said += 1
 
     def _tell_soon(self) -> None:
@@ -71,15 +69,6 @@ class Origin:
         self._timer, self._told_at = None, clock()
         frames = [message.data for message in self.room.history()]
         self._line.send(self._snapshots, Snapshot(self._position, frames, self.room.omitted), can_wait=True)
-
-
-def _is_event(data: bytes) -> bool:
-    try:
-        data.decode()
-        probe_type(data)
-    except (NotAnEvent, UnicodeDecodeError):
-        return False
-    return True
 
 
 class Known:
