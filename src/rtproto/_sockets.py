@@ -64,6 +64,7 @@ _LOGGER.setLevel(logging.DEBUG)  # below it picows logs handshakes, with their k
 _AIOFASTNET = False  # its transports miss a peer's reset on uvloop (libuv reports it as a bad descriptor)
 _SUBPROTOCOL = "realtime"
 _CLOSE_SECONDS = 1.0
+_MOST_UNANSWERED = 3  # pings
 _BACKLOG = 4096  # clients that wait for the handshake, as many as come at once when a server is new
 _READ_BUFFER = 4096  # bytes at first: it grows with what comes, and a thousand sessions may be idle
 _LONGEST_REASON = 123  # bytes: a control frame has 125, and the code takes two
@@ -95,11 +96,13 @@ class Connection(WSListener):
         "_joined",
         "_kind",
         "_patience",
+        "_ping",
         "_transport",
         "close_seconds",
         "is_paused",
         "max_message_bytes",
         "peers",
+        "unanswered",
         "was_told",
     )
 
@@ -112,6 +115,8 @@ class Connection(WSListener):
         """Whether the peer reads more slowly than we write: what is sent now piles up here."""
         self.peers: set[Connection] = set()
         """Where it is as long as it lasts: every connection that came in by the same port."""
+        self.unanswered: int = 0
+        """How many pings of ours the peer has not answered."""
         self.was_told: bool = False
         """Whether it was the peer that said goodbye first."""
         self._is_open: bool = False
@@ -121,6 +126,7 @@ class Connection(WSListener):
         self._kind = WSMsgType.TEXT
         self._end: tuple[int, str] | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._ping: bytes | None = None  # that is not answered yet
 
     @property
     def is_open(self) -> bool:
@@ -131,6 +137,11 @@ class Connection(WSListener):
     def is_broken(self) -> bool:
         """Whether picows found a fault, and has said goodbye by itself: it waits for the peer without end."""
         return self._is_open and self._transport.is_close_frame_sent
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the peer has not answered for too long."""
+        return self.unanswered >= _MOST_UNANSWERED
 
     # What happens; a subclass fills in what it needs.
 
@@ -144,8 +155,13 @@ class Connection(WSListener):
         """A binary message came, whole."""
 
     def ping(self, data: bytes) -> None:
-        """A ping came; it is answered."""
-        if self.is_open:
+        """A ping came; it is answered. To who does not read, the last one is, when it does: nothing piles up.
+
+        RFC 6455 §5.5.3 allows that.
+        """
+        if self.is_paused:
+            self._ping = data
+        elif self.is_open:
             self._transport.send_pong(data)
 
     def pong(self, data: bytes) -> None:
@@ -168,8 +184,9 @@ class Connection(WSListener):
             self._transport.send(WSMsgType.TEXT, data)
 
     def send_ping(self) -> None:
-        """Ask whether the peer is there; it is by ``pong`` that it answers."""
+        """Ask whether the peer is there; see ``unanswered``."""
         if self.is_open:
+            self.unanswered += 1
             self._transport.send_ping()
 
     def send_in_fragments(self, data: bytes, size: int) -> None:
@@ -265,6 +282,7 @@ class Connection(WSListener):
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.close(1002, "no extension was agreed on")
         elif kind is WSMsgType.PONG:
+            self.unanswered = 0
             self.pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.PING:
             self.ping(frame.get_payload_as_bytes())
@@ -312,6 +330,9 @@ class Connection(WSListener):
 
     def resume_writing(self) -> None:
         self.is_paused = False
+        ping, self._ping = self._ping, None
+        if ping is not None and self.is_open:
+            self._transport.send_pong(ping)
         self.writable()
 
 

@@ -52,7 +52,6 @@ _GOING_AWAY = (1001, "going away")
 _LONGEST_UNHEARD = 4096  # bytes of a message, where nobody may say any
 _GOODBYE_SECONDS = 1.0  # for an answer to a goodbye
 _LOOK_SECONDS = 1.0
-_PINGS = 3
 _SHAPES: Final = frozenset(get_args(Shape))
 _HTML = "text/html; charset=utf-8"
 _INLINE = re.compile(rb"<(script|style)>(.*?)</\1>", re.DOTALL)
@@ -256,15 +255,13 @@ class Fanout:
 class _Ear(Outlet):
     """A listener's connection."""
 
-    __slots__ = ("_asked", "_cut", "_hub", "_ping", "_pings", "_room", "entrant", "listener")
+    __slots__ = ("_asked", "_cut", "_hub", "_room", "entrant", "listener")
 
     def __init__(self, hub: Fanout, room: Room, asked: Asked, entrant: Entrant) -> None:
         super().__init__(hub.limits.max_said_bytes if entrant.may_speak else _LONGEST_UNHEARD)
         self.entrant: Entrant = entrant
         self.listener: Listener | None = None
         self._hub, self._room, self._asked = hub, room, asked
-        self._pings = 0
-        self._ping: bytes | None = None  # to be answered
         self._cut: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
@@ -303,15 +300,6 @@ class _Ear(Outlet):
             event = server.Error(event_id=new_event_id(), error=fault)
             self.listener.take([Parcel(framed(TEXT, to_json(event)))])
 
-    def ping(self, data: bytes) -> None:
-        if self.is_paused:  # the last one is answered when it reads (RFC 6455 §5.5.3): nothing piles up
-            self._ping = data
-        else:
-            super().ping(data)
-
-    def pong(self, data: bytes) -> None:  # noqa: ARG002 - they are all alike
-        self._pings = 0
-
     # What it hears
 
     def congested(self) -> None:
@@ -319,12 +307,9 @@ class _Ear(Outlet):
             self.listener.congested()
 
     def writable(self) -> None:
-        self._pings = 0  # it reads
-        ping, self._ping = self._ping, None
+        self.unanswered = 0  # it reads
         if self.is_broken:
             self.left()
-        elif ping is not None:
-            super().ping(ping)
         if self.listener is not None:
             self.listener.writable()
 
@@ -349,11 +334,10 @@ class _Ear(Outlet):
 
     def look_after(self, *, is_due: bool) -> None:
         """Break off what is broken; ping, if it is time, who reads."""
-        if self.is_broken or (self._pings >= _PINGS and not self.is_paused):
+        if self.is_broken or (self.is_silent and not self.is_paused):
             self.left()
             self.abort()
         elif is_due and not self.is_paused and self.is_open:
-            self._pings += 1
             self.send_ping()
 
     def closed(self, code: int, reason: str) -> None:  # noqa: ARG002 - a reason may hold anything

@@ -15,7 +15,6 @@ __all__ = ["Source"]
 
 _LOGGER = logging.getLogger("rtproto.fanout")
 _SHORTEST, _LONGEST = 1.0, 30.0  # seconds between two attempts
-_PINGS = 3  # without an answer
 _REFUSALS = (OSError, HandshakeError, TimeoutError, UnicodeError)  # the last: a host that is none
 _MOST_WAITING = 2**20  # bytes of speakers that the service has not taken
 
@@ -114,13 +113,12 @@ class Source:
 class _Service(Connection):
     """The service's end of a session."""
 
-    __slots__ = ("_bus", "_came", "_can_be_spoken_to", "_name", "_pings", "_room")
+    __slots__ = ("_bus", "_came", "_can_be_spoken_to", "_name", "_room")
 
     def __init__(self, bus: Bus, name: str, *, can_be_spoken_to: bool) -> None:
         super().__init__(bus.limits.max_message_bytes)
         self._bus, self._name, self._can_be_spoken_to = bus, name, can_be_spoken_to
         self._came: list[bytes] = []
-        self._pings = 0
         self._room: Room | None = None
 
     def opened(self) -> None:
@@ -141,17 +139,13 @@ class _Service(Connection):
     def text(self, data: bytes) -> None:
         self._came.append(data)
 
-    def pong(self, data: bytes) -> None:  # noqa: ARG002 - they are all alike
-        self._pings = 0
-
     def look_after(self) -> None:
         """Ask whether it is there, unless it has not answered for too long, or nobody wants to know."""
-        if self.is_broken or self._pings >= _PINGS:
+        if self.is_broken or self.is_silent:
             self.abort()
         elif self._room is not None and self._room.is_over:
             self.close(1000)
         else:
-            self._pings += 1
             self.send_ping()
 
     def _turn_over(self) -> None:
