@@ -81,7 +81,8 @@ class Ear(Connection):
             is_whole = self.frames == [*heard]
         else:
             kept = {*self.audio}
-            is_whole = self.frames == [data for data in heard if data in kept or data not in {*audio}]
+            lost = {*audio} - kept
+            is_whole = self.frames == [data for data in heard if data not in lost]
             is_whole = is_whole and len(kept) + self.dropped == len(audio)
         return None if is_whole else f"the listener {self.name!r} did not get what it should have"
 

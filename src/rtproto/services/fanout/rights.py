@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 import msgspec
 
 from rtproto.services.fanout.bus import check_name
-from rtproto.services.proxy.admission import Admission
+from rtproto.services.proxy.admission import Admission, token_lines
 from rtproto.services.proxy.opening import Refused
 
 __all__ = ["Entrant", "Grant", "Right", "Rights", "read_grants"]
@@ -125,9 +125,7 @@ def read_grants(path: Path) -> dict[str, Grant]:
         ValueError: a line is not that, or says what another did; its number is told, not what it holds.
     """
     found: dict[str, Grant] = {}
-    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
+    for number, line in token_lines(path):
         try:
             name, grant = _grant(line)
             Rights({name: grant})

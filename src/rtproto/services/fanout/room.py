@@ -342,21 +342,21 @@ class Room:
             return
         self.counts.published["control"] += 1
         self._revision += 1
+        self._remember(message)
+        if message.family == "session" or message.name == "response.done":
+            self._heard_of = None  # what is heard next has a header
+
+    def _remember(self, message: Message) -> None:
         self._history.add(message.name, message.data)
         if message.family == "session":
             self._sound.note(message.data)
-        if message.family == "session" or message.name == "response.done":
-            self._heard_of = None  # what is heard next has a header
 
     def restart(self, frames: Iterable[bytes], lost: Lost | None = None, *, omitted: int = 0) -> None:
         """This is what was, but for what was omitted; all who listen begin anew, told first what was lost."""
         self._history.clear()
         self._omitted = omitted
         for data in frames:
-            message = Message(data)
-            self._history.add(message.name, data)
-            if message.family == "session":
-                self._sound.note(data)
+            self._remember(Message(data))
         self._revision += 1
         self._heard_of = None
         self.is_ready = True

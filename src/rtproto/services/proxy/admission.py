@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -24,6 +24,7 @@ __all__ = [
     "hash_token",
     "new_token",
     "read_tokens",
+    "token_lines",
     "token_of",
     "token_shown",
 ]
@@ -156,6 +157,17 @@ def hash_token(token: str) -> str:
     return _digest(token).hex()
 
 
+def token_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file of tokens that say something, with their numbers; ``#`` in front: nothing.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), 1):
+        if (said := line.strip()) and not said.startswith("#"):
+            yield number, said
+
+
 def read_tokens(path: Path) -> dict[str, str]:
     """The hashes of tokens by name, from a file of lines ``NAME:SHA256``; a line with ``#`` in front is none.
 
@@ -164,10 +176,7 @@ def read_tokens(path: Path) -> dict[str, str]:
         ValueError: a line is not that, or says what another did; its number is told, not what it holds.
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), 1):
-        line = line.strip()  # noqa: PLW2901 - what is left of it
-        if not line or line.startswith("#"):
-            continue
+    for number, line in token_lines(path):
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError(f"line {number} is no NAME:SHA256")

@@ -50,14 +50,13 @@ class Ear:
         self._line, self._take, self._most = line, take, most
         self._reader = Reader(most)
         self._is_open = True
-        self._subscribed: tuple[Client, Subscription] | None = None
+        self._subscription: Subscription | None = None
 
     async def open(self, client: Client) -> None:
         if self._is_open:
-            subscription = await client.subscribe(  # pyright: ignore[reportUnknownMemberType] - its futures
+            self._subscription = await client.subscribe(  # pyright: ignore[reportUnknownMemberType] - its futures
                 self.subject, cb=self._came, pending_bytes_limit=self._most + client.max_payload
             )
-            self._subscribed = client, subscription
 
     async def _came(self, message: Msg) -> None:
         said = self._reader.read(message.data)
@@ -73,9 +72,9 @@ class Ear:
             self._is_open = False
             self._line.do(Job(self._shut))
 
-    async def _shut(self, client: Client) -> None:
-        if self._subscribed is not None and self._subscribed[0] is client:
-            await self._subscribed[1].unsubscribe()
+    async def _shut(self, _: Client) -> None:
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
 
 
 class Line:

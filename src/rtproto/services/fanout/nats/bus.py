@@ -173,12 +173,12 @@ class NatsBus:
     # Sessions of ours
 
     def _say_sessions(self, there: Sequence[Entry] = (), gone: Sequence[Entry] = ()) -> None:
-        for at in range(0, max(len(there), len(gone)), _SESSIONS_AT_ONCE):
-            these = slice(at, at + _SESSIONS_AT_ONCE)
-            self._line.send(f"{self._prefix}.sessions", Directory(self._id, [*there[these]], [*gone[these]]))
+        self._line.send(f"{self._prefix}.sessions", Directory(self._id, [*there], [*gone]))
 
     def _say_all(self) -> None:
-        self._say_sessions([origin.entry for origin in self._names.values()])
+        entries = [origin.entry for origin in self._names.values()]
+        for at in range(0, len(entries), _SESSIONS_AT_ONCE):
+            self._say_sessions(entries[at : at + _SESSIONS_AT_ONCE])
 
     def _asked_who(self, _: Who) -> None:
         self._say_all()
